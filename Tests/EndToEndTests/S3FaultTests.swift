@@ -186,7 +186,8 @@ struct S3FaultTests {
         let took = ContinuousClock.now - start
         try await gateway.start()
         #expect(ended.code == 69)
-        #expect(ended.err.contains("20 seconds"), "\(ended.err)")
+        // By the breaker; or, when few calls were under way, by the attempts of one.
+        #expect(ended.err.contains("20 seconds") || ended.err.contains("8 attempts"), "\(ended.err)")
         #expect(ended.err.split(separator: "\n").count { $0.contains("sealift: ") } == 1, "\(ended.err)")
         // Documented as half a minute; a busy machine gets twice that.
         #expect(took < .seconds(60), "\(took)")
