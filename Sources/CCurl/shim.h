@@ -1,4 +1,5 @@
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 // curl_easy_setopt, curl_multi_setopt and curl_easy_getinfo are variadic (and macros), which the importer skips: one function for each
 // type of argument.
@@ -31,6 +32,15 @@ static inline CURLcode ccurl_set_header(CURL *easy, ccurl_write_callback callbac
 static inline CURLcode ccurl_set_before_request(CURL *easy, ccurl_before_request_callback callback, void *context) {
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, context);
     return curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, callback);
+}
+
+// A socket that no child inherits: one that did would keep a connection open after we have let it go.
+static inline curl_socket_t ccurl_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)context, (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+static inline CURLcode ccurl_set_closed_in_children(CURL *easy) {
+    return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, ccurl_open_socket);
 }
 
 static inline CURLMcode ccurl_multi_set_long(CURLM *multi, CURLMoption option, long value) {

@@ -44,8 +44,8 @@ final class CurlTransfer: @unchecked Sendable {
 
     /// Tells libcurl everything about the request. False when it refuses something.
     func prepare(_ easy: UnsafeMutableRawPointer, _ options: CurlOptions) -> Bool {
-        guard options.apply(to: easy), ccurl_set_text(easy, CURLOPT_URL, request.url) == CURLE_OK, prepareMethod(easy),
-            prepareLines(easy)
+        guard options.apply(to: easy), ccurl_set_closed_in_children(easy) == CURLE_OK,
+            ccurl_set_text(easy, CURLOPT_URL, request.url) == CURLE_OK, prepareMethod(easy), prepareLines(easy)
         else { return false }
         let connect = request.timeouts.connect.components
         let connectMilliseconds = connect.seconds * 1000 + connect.attoseconds / 1_000_000_000_000_000
