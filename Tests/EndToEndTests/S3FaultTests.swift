@@ -178,8 +178,9 @@ struct S3FaultTests {
         let place = try place(bucket)
         let store = GeneratedStore(seed: 19, Shape.heavy(states: 6))
         try store.place(in: FolderSink(place.folder, "source"))
-        let child = try place.starting("sync", place("source"), "@remote", "--quiet", "--limit", "8M")
-        while try await bucket.names("packfiles/").isEmpty { try await Task.sleep(for: .milliseconds(20)) }
+        // So slow that it is at work for long after its first words there.
+        let child = try place.starting("sync", place("source"), "@remote", "--quiet", "--limit", "1M")
+        while try await bucket.names(".sealift/").isEmpty { try await Task.sleep(for: .milliseconds(20)) }
         try await gateway.kill()
         let start = ContinuousClock.now
         let ended = try await child.ended()

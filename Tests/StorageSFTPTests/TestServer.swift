@@ -216,21 +216,25 @@ func put(_ path: String, _ text: String) throws {
     fputs(text, file)
 }
 
-/// A port of loopback that nobody listens on at the moment.
+/// A port of loopback that nobody listens on at the moment; below those that Linux gives to outgoing connections, which could take it before
+/// its server does.
 func freePort() throws -> Int {
-    let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(socket) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let bound = withUnsafeMutablePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(socket, $0, size) == 0 && getsockname(socket, $0, &size) == 0
+    for _ in 0..<100 {
+        let port = Int.random(in: 6000..<9900)
+        let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(socket) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let isFree = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
         }
+        if isFree { return port }
     }
-    guard bound else { throw TestFolder.Trouble(what: "bind", code: errno) }
-    return Int(UInt16(bigEndian: address.sin_port))
+    throw TestFolder.Trouble(what: "bind", code: EADDRINUSE)
 }
 
 private func answers(_ port: Int) -> Bool {
