@@ -216,8 +216,8 @@ func put(_ path: String, _ text: String) throws {
     fputs(text, file)
 }
 
-/// A port of loopback that nobody listens on at the moment; below those that Linux gives to outgoing connections, which could take it before
-/// its server does.
+/// A port of loopback that nobody listens on at the moment: below those that Linux gives to outgoing connections, which could take it before
+/// its server does, and below those of the S3 gateways.
 func freePort() throws -> Int {
     for _ in 0..<100 {
         let port = Int.random(in: 6000..<9900)

@@ -23,7 +23,7 @@ public final class HelperProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
         posix_spawn_file_actions_adddup2(&actions, pipes[1], 2)
-        // Sockets of libcurl, whose connections would not end before this process.
+        // What other threads have open at the moment would stay open as long as this one runs.
         posix_spawn_file_actions_addclosefrom_np(&actions, 3)
         posix_spawn_file_actions_addchdir_np(&actions, folder)
         var child: pid_t = 0

@@ -19,7 +19,7 @@ final class ServerChild: Sendable {
         posix_spawn_file_actions_init(&actions)
         posix_spawn_file_actions_adddup2(&actions, input[0], 0)
         posix_spawn_file_actions_adddup2(&actions, output[1], 1)
-        // libcurl's sockets go to children: a test that waits for the end of a connection would wait for the end of this server.
+        // What other threads have open at the moment would stay open as long as this one runs.
         posix_spawn_file_actions_addclosefrom_np(&actions, 3)
         var child: pid_t = 0
         var vector: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
