@@ -25,21 +25,21 @@ extension CatalogReading {
         return try points(replica: number, sequence: last).first
     }
 
-    /// The newest point, on any replica, that was taken from a source.
+    /// The newest point that each replica has of a source, newest first; without those that were renounced.
     ///
     /// - Parameters:
     ///   - identity: what the source is called.
     ///   - anchor: what stays with it when it is moved (`Footprint.anchor`); a point that was taken there is one of this source too.
-    public func latestPoint(
+    public func latestPoints(
         ofSource identity: String, anchor: String?, in repository: RepositoryID
-    ) throws -> CatalogPoint? {
-        guard let repository = try number(of: repository) else { return nil }
-        // The newest of each replica by number, of those the newest by the clock.
+    ) throws -> [CatalogPoint] {
+        guard let repository = try number(of: repository) else { return [] }
         let found = try database.with(
             """
-            SELECT p.replica, max(p.sequence) FROM points p JOIN replicas r ON r.number = p.replica
+            SELECT p.replica, max(p.sequence) AS newest FROM points p JOIN replicas r ON r.number = p.replica
                 LEFT JOIN point_anchors a ON a.replica = p.replica AND a.sequence = p.sequence
             WHERE r.repository = ?1 AND (p.source_identity = ?2 OR a.anchor = ?3) GROUP BY p.replica
+                HAVING NOT EXISTS (SELECT 1 FROM renounced_points x WHERE x.replica = p.replica AND x.sequence = newest)
             """
         ) { statement in
             statement.bind(1, repository)
@@ -50,7 +50,17 @@ extension CatalogReading {
             return found
         }
         return try found.compactMap { try points(replica: $0.replica, sequence: $0.sequence).first }
-            .max { $0.point.created < $1.point.created }
+            .sorted { $0.point.created > $1.point.created }
+    }
+
+    /// Whether somebody said that the source of a point no longer has what it names.
+    public func isRenounced(_ point: CatalogPoint) throws -> Bool {
+        guard let number = try number(of: point.replica) else { return false }
+        return try database.with("SELECT 1 FROM renounced_points WHERE replica = ? AND sequence = ?") { statement in
+            statement.bind(1, number)
+            statement.bind(2, point.sequence)
+            return try statement.step()
+        }
     }
 
     /// The points of a replica that only a ledger tells of although this machine has seen the bytes of all their members itself, oldest first. One
@@ -223,6 +233,27 @@ extension CatalogWriting {
         try database.with("INSERT INTO told_points VALUES (?, ?)") { statement in
             statement.bind(1, replica)
             statement.bind(2, sequence)
+            try statement.run()
+        }
+    }
+
+    /// Records that somebody said (`--allow-loss`) that the points' source no longer has what they name: nothing is measured by them any more. The
+    /// points themselves stay as they are.
+    public func renounce(_ points: [CatalogPoint]) throws {
+        for point in points {
+            try database.with("INSERT INTO renounced_points VALUES (?, ?) ON CONFLICT DO NOTHING") { statement in
+                statement.bind(1, try knownNumber(of: point.replica))
+                statement.bind(2, point.sequence)
+                try statement.run()
+            }
+        }
+    }
+
+    /// Takes back ``renounce(_:)``: the source has again what the point names.
+    public func uphold(_ point: CatalogPoint) throws {
+        try database.with("DELETE FROM renounced_points WHERE replica = ? AND sequence = ?") { statement in
+            statement.bind(1, try knownNumber(of: point.replica))
+            statement.bind(2, point.sequence)
             try statement.run()
         }
     }

@@ -6,7 +6,7 @@ extension CatalogDatabase {
 
     /// The steps from an empty file to the current schema; a file at version n has had the first n. A step that was released is
     /// never edited.
-    static let migrations: [String] = [schema1, schema2, schema3]
+    static let migrations: [String] = [schema1, schema2, schema3, schema4]
 
     /// Brings the schema up to date, in one transaction.
     func migrate() throws {
@@ -209,5 +209,14 @@ private let schema3 = """
         answer TEXT NOT NULL,
         asked INTEGER NOT NULL,
         PRIMARY KEY (name, ability)
+    ) STRICT, WITHOUT ROWID;
+    """
+
+// Points that a source need no longer match, by somebody's word.
+private let schema4 = """
+    CREATE TABLE renounced_points (
+        replica INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (replica, sequence)
     ) STRICT, WITHOUT ROWID;
     """

@@ -116,14 +116,4 @@ public enum Guards {
             ids: targetOnlyStates,
             advice: "Find out which side is right; to keep both, make a new replica elsewhere.")
     }
-
-    /// Packfiles that the last point of the same source named and that are gone, although no new state can have dropped them.
-    public static func loss(gonePackfiles: [ResourceKey], count: Int, newStates: Int) -> Refusal? {
-        guard count > 0, newStates == 0 else { return nil }
-        return Refusal(
-            reason:
-                "the source lost \(count) packfile\(count == 1 ? "" : "s") since the last recovery point, and no new state says why",
-            ids: gonePackfiles,
-            advice: "Restore them with: sealift repair SOURCE --from REPLICA")
-    }
 }

@@ -39,6 +39,6 @@ public struct CoveredResource: Sendable, Equatable {
         return Failure(
             .damage, "cannot find", resource: .config, place: reader.place,
             reason: "it was removed\(since); the bucket keeps older versions",
-            advice: "Bring the store back with: sealift repair \(reader.place) --from \(reader.place)")
+            advice: "Bring the store back with: sealift repair \(commandWord(reader.place)) --from \(commandWord(reader.place))")
     }
 }

@@ -11,6 +11,10 @@ public struct InspectReport: Sendable {
     public var repository: RepositoryID?
     /// Why CONFIG cannot be understood.
     public var configDamage: String?
+    /// The damage is only that we may not read it.
+    public var isConfigForbidden = false
+    /// Folders that could not be listed; what is in them is not counted.
+    public var folders: [UnlistedFolder] = []
     public var packfiles = 0
     public var states = 0
     public var locks = 0
@@ -57,13 +61,14 @@ public struct InspectRun: Sendable {
             report.configuration = opened.configuration
             report.repository = opened.repository
             report.bytes = Int64(opened.configBytes.count)
-        } catch let failure as Failure where failure.kind == .damage {
-            report.configDamage = failure.reason
+        } catch let failure as Failure where [.damage, .readWrite, .permission].contains(failure.kind) {
+            (report.configDamage, report.isConfigForbidden) = (failure.reason, failure.kind == .permission)
         } catch let failure as Failure where failure.kind == .noStore && (mark.marker != nil || mark.damage != nil) {
             report.isUnfinished = true
         }
-        let states = try await StoreListing.list(.state, of: reader, in: environment)
-        let packfiles = try await StoreListing.list(.packfile, of: reader, in: environment)
+        let states = try await StoreListing.list(.state, of: reader, in: environment, passingOver: true)
+        let packfiles = try await StoreListing.list(.packfile, of: reader, in: environment, passingOver: true)
+        report.folders = states.unlisted + packfiles.unlisted
         let extras = try await reader.extras()
         report.standing = try await reader.standing()
         // By now a server has been asked something.

@@ -18,6 +18,8 @@ struct KnownReplica: Sendable {
     var knowledge: LedgerSource
     /// Why CONFIG cannot be understood; nil when it can, or when there is none.
     var configDamage: String?
+    /// The damage is only that we may not read it.
+    var isConfigForbidden = false
     var hasConfig: Bool
     /// What is wrong with its ledger; what is known then comes from the catalog and from what precedes the damage.
     var ledgerDamage: Failure?
@@ -78,7 +80,7 @@ struct KnownReplica: Sendable {
         guard last != nil else {
             throw Failure(
                 .noStore, "no store", place: reader.place, reason: "it is an unfinished copy: CONFIG comes last",
-                advice: "Finish it with: sealift sync SOURCE \(reader.place)")
+                advice: "Unless a sync to it is running, finish it with: sealift sync SOURCE \(commandWord(reader.place))")
         }
         return known
     }
@@ -94,9 +96,9 @@ struct KnownReplica: Sendable {
             case .success(let configuration): repository = repository ?? configuration.repositoryID
             case .failure(let damage): configDamage = damage.reason
             }
-        } catch let failure as Failure where failure.kind == .damage {
+        } catch let failure as Failure where [.damage, .readWrite, .permission].contains(failure.kind) {
             hasConfig = true
-            configDamage = failure.reason
+            (configDamage, isConfigForbidden) = (failure.reason, failure.kind == .permission)
         } catch is Vanished {
             hasConfig = false
         }

@@ -121,7 +121,8 @@ struct LedgerReading: Sendable {
         guard let found else { return nil }
         return Failure(
             .damage, "\(found.what) of the replica", resource: found.resource, place: store.place, reason: found.reason,
-            advice: "Someone or something changed it. Write it anew with: sealift repair \(store.place) --from SOURCE")
+            advice:
+                "Someone or something changed it. Write it anew with: sealift repair \(commandWord(store.place)) --from SOURCE")
     }
 }
 

@@ -20,7 +20,7 @@ struct LostConfig: Sendable {
         guard try await sharesBytes() else { throw try await reader.noConfig() }
         let (place, repository, anchor) = (reader.place, donor.repository, try await reader.footprint().anchor)
         let isKnown = try await environment.catalog.read { db in
-            try db.latestPoint(ofSource: place, anchor: anchor, in: repository) != nil
+            try !db.latestPoints(ofSource: place, anchor: anchor, in: repository).isEmpty
         }
         guard !isKnown, let lacking = try await firstLacking() else { return }
         throw Failure(
@@ -80,7 +80,7 @@ extension StoreReader {
             .noStore, "no store", place: place,
             reason: hasResources ? "there is no CONFIG, although there are packfiles or states" : "there is no CONFIG",
             advice: hasResources
-                ? "If it is a store that lost its CONFIG, a replica of it has it: sealift repair \(place) --from REPLICA"
+                ? "If it is a store that lost its CONFIG, a replica of it has it: sealift repair \(commandWord(place)) --from REPLICA"
                 : "Is the disk mounted?")
     }
 

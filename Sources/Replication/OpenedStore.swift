@@ -1,3 +1,4 @@
+internal import Catalog
 internal import Hashing
 internal import Kloset
 internal import Storage
@@ -14,6 +15,9 @@ struct OpenedStore: Sendable {
     /// folders with the same numbers.
     var anchor: String?
 
+    /// Its replica id, if it is one.
+    var replica: ReplicaID?
+
     var repository: RepositoryID { configuration.repositoryID }
     var configDigest: Digest { SHA256.digest(of: configBytes) }
 
@@ -26,7 +30,7 @@ struct OpenedStore: Sendable {
             guard case .legible = try await ReplicaMark.look(at: reader) else { throw try await reader.noConfig() }
             throw Failure(
                 .noStore, "no store", place: reader.place, reason: "it is an unfinished copy: CONFIG comes last",
-                advice: "Finish it with: sealift sync SOURCE \(reader.place)")
+                advice: "Unless a sync to it is running, finish it with: sealift sync SOURCE \(commandWord(reader.place))")
         }
         let parsed = bytes.withUnsafeBytes { bytes in
             Result { () throws(ConfigurationDamage) in try StoreConfiguration(parsing: bytes) }
@@ -37,13 +41,14 @@ struct OpenedStore: Sendable {
         case .failure(let damage):
             throw Failure(
                 .damage, "cannot understand", resource: .config, place: reader.place, reason: "\(damage.reason)",
-                advice: "If a replica knows better: sealift repair \(reader.place) --from REPLICA")
+                advice: healConfig(at: reader.place))
         }
         let marker = try await ReplicaMark.look(at: reader).marker
         return OpenedStore(
             reader: reader, configuration: configuration, configBytes: bytes, configModified: modified,
             identity: marker.map { "replica \($0.replicaID)" } ?? reader.place,
-            anchor: marker == nil ? try await reader.footprint().anchor : nil)
+            anchor: marker == nil ? try await reader.footprint().anchor : nil,
+            replica: marker.flatMap { ReplicaID(hex: $0.replicaID) })
     }
 
     /// CONFIG's bytes and time, or nil without one.
@@ -53,17 +58,29 @@ struct OpenedStore: Sendable {
         case .absent: return nil
         case .irregular(let what):
             throw Failure(
-                .damage, "cannot read", resource: .config, place: reader.place, reason: "it is \(what), no regular file")
+                .damage, "cannot read", resource: .config, place: reader.place, reason: "it is \(what), no regular file",
+                advice: healConfig(at: reader.place))
         case .regular(let size, let modified):
             guard size <= Int64(StoreLimits.configByteCountMax) else {
                 throw Failure(
                     .damage, "cannot understand", resource: .config, place: reader.place,
-                    reason: "it is \(size) bytes long, more than \(StoreLimits.configByteCountMax)")
+                    reason: "it is \(size) bytes long, more than \(StoreLimits.configByteCountMax)",
+                    advice: healConfig(at: reader.place))
             }
             let piece = Piece()
-            let count = try await reader.read(.config, from: .published, at: 0, count: Int(size), into: piece)
-            return (Array(piece.bytes(0..<count)), modified)
+            do {
+                let count = try await reader.read(.config, from: .published, at: 0, count: Int(size), into: piece)
+                return (Array(piece.bytes(0..<count)), modified)
+            } catch var failure as Failure where failure.kind == .readWrite {
+                failure.advice += failure.advice.isEmpty ? "" : ". "
+                failure.advice += healConfig(at: reader.place)
+                throw failure
+            }
         }
+    }
+
+    static func healConfig(at place: String) -> String {
+        "If another copy has it whole: sealift repair \(commandWord(place)) --from COPY"
     }
 }
 

@@ -40,7 +40,7 @@ public enum PlanDocument {
         else {
             throw Failure(
                 .usage, "cannot apply", place: place, reason: "it is no plan that this version of Sealift wrote",
-                advice: "Make one with: sealift plan SOURCE TARGET -o \(place)")
+                advice: "Make one with: sealift plan SOURCE TARGET -o \(commandWord(place))")
         }
         return Header(source: fields.source, target: fields.target)
     }

@@ -9,6 +9,8 @@ public struct RepairReport: Sendable {
     public var repaired: [ResourceKey] = []
     /// Not repaired; nothing of them was touched.
     public var failed: [FailedResource] = []
+    /// Folders that could not be listed: what is in them was not looked at.
+    public var folders: [UnlistedFolder] = []
     public var bytesFromDonor: Int64 = 0
     /// Resources that were looked at.
     public var checked = 0
@@ -56,15 +58,19 @@ public struct RepairRun: Sendable {
         do {
             // Again under the lock: until then a sync may have written to the place, its ledger included.
             let known = try await open(opened, readsWholeLedger: true)
-            let found = try await VerifyRun(of: store, against: donor, environment: environment).run(known)
+            var found = try await VerifyRun(of: store, against: donor, environment: environment).run(known)
             if let first = found.forbidden.first.first {
                 throw Failure(
                     .permission, "cannot repair", resource: first.key, place: store.place, reason: first.reason,
                     advice: "Run as a user who may read and write there; nothing is known to be wrong with it.")
             }
+            try refuse(found.folders)
+            let named = Set(found.lost)
+            for key in try await held(by: found.folders, donor) where !named.contains(key) { found.loss.add(key) }
             var work = RepairWork(of: store, from: donor, known: known, repository: repository, environment: environment)
             work.report.checked = found.checkedCount + found.unknown
             if !found.isGood { try await work.heal(found) }
+            work.report.folders = found.folders.filter { $0.failure != nil }
             try await work.healMark(known)
             try await work.tidy()
             await lock.release()
@@ -72,6 +78,37 @@ public struct RepairRun: Sendable {
         } catch {
             await lock.release()
             throw error
+        }
+    }
+
+    /// What folders that are gone held, as far as the donor has it: whether a recovery point names it or not.
+    private func held(by folders: [UnlistedFolder], _ donor: any StoreReader) async throws -> [ResourceKey] {
+        let gone = folders.filter { $0.failure == nil }
+        var keys: [ResourceKey] = []
+        for kind in Set(gone.map(\.kind)) {
+            var cursor = try await StoreListing.list(kind, of: donor, in: environment).spool.cursor()
+            while let resource = try cursor.next() {
+                if gone.contains(where: { $0.contains(resource.key) }) { keys.append(resource.key) }
+            }
+        }
+        return keys
+    }
+
+    /// What is in a folder that we may not look into is not known to be lost, and nothing can be put where something else has a folder's name.
+    private func refuse(_ folders: [UnlistedFolder]) throws {
+        for folder in folders {
+            guard let failure = folder.failure else { continue }
+            if folder.isForbidden {
+                throw Failure(
+                    .permission, "cannot repair", place: store.place, reason: "\(folder.path): \(failure.reason)",
+                    advice: "Run as a user who may read and write there; nothing is known to be wrong with it.")
+            }
+            guard failure.kind == .damage else { continue }
+            throw Failure(
+                .damage, "cannot repair", place: store.place, reason: "\(folder.path) is no folder: \(failure.reason)",
+                advice:
+                    "Nothing was touched. Move aside what has that name, then repair again: what the folder held is fetched anew."
+            )
         }
     }
 

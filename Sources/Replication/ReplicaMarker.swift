@@ -72,8 +72,8 @@ enum ReplicaMark: Sendable {
             (failure.what, failure.place) = ("cannot read the mark .sealift/replica of", store.place)
             failure.advice =
                 "Another replica's mark is no model, for each has an id of its own. To keep the broken one in quarantine and make "
-                + "a new replica of what is there: sealift sync SOURCE \(store.place) --new-replica. Where this machine knows "
-                + "which replica it was, it is written anew by: sealift repair \(store.place) --from SOURCE"
+                + "a new replica of what is there: sealift sync SOURCE \(commandWord(store.place)) --new-replica. Where this machine knows "
+                + "which replica it was, it is written anew by: sealift repair \(commandWord(store.place)) --from SOURCE"
             return .illegible(failure)
         }
     }

@@ -1,7 +1,7 @@
-internal import Kloset
+public import Kloset
 internal import Planning
 internal import Reconciliation
-internal import Storage
+public import Storage
 
 /// All resources of one kind at one place at one time, sorted, on disk.
 struct KindListing: Sendable {
@@ -10,8 +10,41 @@ struct KindListing: Sendable {
     var foreign: Int
     /// Ids taken by something that is no regular file; a few, for messages.
     var irregular: [ResourceKey]
+    /// Folders that could not be listed, where that was to be passed over.
+    var unlisted: [UnlistedFolder] = []
+    var kind = ResourceKind.packfile
+    var census = FolderCensus()
 
     var count: Int { spool.count }
+
+    /// Folders that are not there although clients make them: see ``FolderCensus/lost``.
+    var lostFolders: [UnlistedFolder] { UnlistedFolder.joined(census.lost.map { UnlistedFolder(kind: kind, bucket: $0) }) }
+}
+
+/// A folder of resources that could not be listed: nobody knows what is in it.
+public struct UnlistedFolder: Sendable, Equatable {
+    public var kind: ResourceKind
+    /// The first byte of the ids in it; nil when it is so with all 256.
+    public var bucket: UInt8?
+    /// Why not; nil for one that is not there.
+    public var failure: Failure?
+
+    /// We may not look into it: that says nothing of what is there.
+    public var isForbidden: Bool { failure?.kind == .permission }
+    /// Relative to the store.
+    public var path: String { bucket.map { "\(kind.folder)/\(hexText([$0]))" } ?? kind.folder }
+    /// What is wrong, as a phrase without the path.
+    public var reason: String { failure?.reason ?? "the folder is not there" }
+
+    func reason(ending: String) -> String { "its folder \(path) is not there\(ending)" }
+
+    /// One for all where it is so with all.
+    static func joined(_ folders: [UnlistedFolder]) -> [UnlistedFolder] {
+        guard folders.count == 256, let first = folders.first else { return folders }
+        return [UnlistedFolder(kind: first.kind, bucket: nil, failure: first.failure)]
+    }
+
+    func contains(_ key: ResourceKey) -> Bool { key.kind == kind && (bucket == nil || bucket == key.id.firstByte) }
 }
 
 enum StoreListing {
@@ -23,20 +56,25 @@ enum StoreListing {
     }
 
     /// Lists one kind of a store in ascending order, several buckets at a time.
-    static func list(_ kind: ResourceKind, of store: any StoreReader, in environment: RunEnvironment) async throws -> KindListing
-    {
+    ///
+    /// - Parameter passingOver: whether folders that cannot be listed are noted instead of thrown.
+    static func list(
+        _ kind: ResourceKind, of store: any StoreReader, in environment: RunEnvironment, passingOver: Bool = false
+    ) async throws -> KindListing {
         let spool = try await environment.makeSpool()
         var names = NamesDigest()
         var foreign = 0
         var irregular: [ResourceKey] = []
-        try await withThrowingTaskGroup(of: (Int, BucketListing).self) { group in
-            var waiting: [Int: BucketListing] = [:]
+        var unlisted: [UnlistedFolder] = []
+        var census = FolderCensus()
+        try await withThrowingTaskGroup(of: (Int, Result<BucketListing, Failure>).self) { group in
+            var waiting: [Int: Result<BucketListing, Failure>] = [:]
             var started = 0
             func start() {
                 guard started < 256 else { return }
                 let bucket = started
                 started += 1
-                group.addTask { (bucket, try await store.list(kind, bucket: UInt8(bucket))) }
+                group.addTask { (bucket, try await list(kind, UInt8(bucket), of: store, passingOver: passingOver)) }
             }
             for _ in 0..<store.capabilities.bucketsInFlight { start() }
             for bucket in 0..<256 {
@@ -44,8 +82,17 @@ enum StoreListing {
                     guard let (number, listing) = try await group.next() else { throw CancellationError() }
                     waiting[number] = listing
                 }
-                guard let listing = waiting.removeValue(forKey: bucket) else { continue }
+                let listing: BucketListing
+                switch waiting.removeValue(forKey: bucket) {
+                case .success(let found)?: listing = found
+                case .failure(let failure)?:
+                    unlisted.append(UnlistedFolder(kind: kind, bucket: UInt8(bucket), failure: failure))
+                    listing = BucketListing()
+                case nil: continue
+                }
                 start()
+                if listing.isAbsent { census.absent.append(UInt8(bucket)) } else if listing.ids.isEmpty { census.empty += 1 }
+                census.resources += listing.ids.count
                 foreign += listing.foreign
                 let hasSizes = listing.sizes.count == listing.ids.count
                 for (index, id) in listing.ids.enumerated() {
@@ -59,7 +106,19 @@ enum StoreListing {
             }
         }
         try spool.seal()
-        return KindListing(spool: spool, names: names.finalize(), foreign: foreign, irregular: irregular)
+        return KindListing(
+            spool: spool, names: names.finalize(), foreign: foreign, irregular: irregular,
+            unlisted: UnlistedFolder.joined(unlisted), kind: kind, census: census)
+    }
+
+    private static func list(
+        _ kind: ResourceKind, _ bucket: UInt8, of store: any StoreReader, passingOver: Bool
+    ) async throws -> Result<BucketListing, Failure> {
+        do {
+            return .success(try await store.list(kind, bucket: bucket))
+        } catch let failure as Failure where passingOver && [.damage, .permission, .readWrite].contains(failure.kind) {
+            return .failure(failure)
+        }
     }
 }
 
@@ -82,6 +141,9 @@ struct SourceCut: Sendable {
     /// States, then packfiles: ascending by key.
     func cursor() -> ChainedCursor { ChainedCursor(states.spool.cursor(), packfiles.spool.cursor()) }
 
+    /// Folders that could not be listed, where that was to be passed over.
+    var unlisted: [UnlistedFolder] { states.unlisted + packfiles.unlisted }
+
     var names: Digest { InventoryNames.joined(states.names, packfiles.names) }
 
     /// How often a source may change under our hands before the run gives up for now. A backup or a maintenance commits a state every few
@@ -92,11 +154,13 @@ struct SourceCut: Sendable {
     /// packfile between the lists, so the cut is made again (kloset-format 2).
     ///
     /// - Throws: `.tryAgain` when the source keeps changing.
-    static func make(of store: any StoreReader, in environment: RunEnvironment) async throws -> SourceCut {
+    static func make(
+        of store: any StoreReader, in environment: RunEnvironment, passingOver: Bool = false
+    ) async throws -> SourceCut {
         for _ in 0..<attemptsMax {
-            let before = try await StoreListing.list(.state, of: store, in: environment)
-            let packfiles = try await StoreListing.list(.packfile, of: store, in: environment)
-            let after = try await StoreListing.list(.state, of: store, in: environment)
+            let before = try await StoreListing.list(.state, of: store, in: environment, passingOver: passingOver)
+            let packfiles = try await StoreListing.list(.packfile, of: store, in: environment, passingOver: passingOver)
+            let after = try await StoreListing.list(.state, of: store, in: environment, passingOver: passingOver)
             if before.names == after.names { return SourceCut(states: after, packfiles: packfiles) }
         }
         throw Failure(

@@ -13,6 +13,8 @@ public struct SyncOptions: Sendable {
     public var relist: Bool
     /// Publish states although resources of the source are damaged; remembered for exactly those resources.
     public var allowIncomplete: Bool
+    /// The source lost what recovery points name, and somebody knows; remembered for exactly those points.
+    public var allowLoss: Bool
     /// Make a new replica where another one is known.
     public var newReplica: Bool
     /// What everything that is published gets; nil leaves it to the place.
@@ -20,13 +22,14 @@ public struct SyncOptions: Sendable {
 
     public init(
         verify: VerificationDepth = .sample, name: String? = nil, relist: Bool = false, allowIncomplete: Bool = false,
-        newReplica: Bool = false, isVerifyDemanded: Bool = false, lock: ResourceLock? = nil
+        allowLoss: Bool = false, newReplica: Bool = false, isVerifyDemanded: Bool = false, lock: ResourceLock? = nil
     ) {
         self.verify = verify
         self.isVerifyDemanded = isVerifyDemanded
         self.name = name
         self.relist = relist
         self.allowIncomplete = allowIncomplete
+        self.allowLoss = allowLoss
         self.newReplica = newReplica
         self.lock = lock
     }

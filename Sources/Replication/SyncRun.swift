@@ -79,7 +79,7 @@ public struct SyncRun: Sendable {
         for target in targets {
             surveys.append(try await TargetSurvey.make(of: target, source: opened, options: options, in: environment))
         }
-        let cut = try await SourceCut.make(of: source, in: environment)
+        let (cut, _) = try await cut(of: opened)
         let planner = TargetPlanner(source: opened, cut: cut, environment: environment, options: options)
         var planned: [PlannedTarget] = []
         for survey in surveys {
@@ -88,6 +88,20 @@ public struct SyncRun: Sendable {
                     source: opened, cut: cut, survey: survey, plan: try await planner.plan(survey), options: options))
         }
         return planned
+    }
+
+    /// The source at one moment, if it has all that it is known to have had.
+    ///
+    /// - Returns: also the points of it that no longer hold, by the caller's word.
+    /// - Throws: `.refused` when it lost something.
+    private func cut(of opened: OpenedStore) async throws -> (SourceCut, renounced: [CatalogPoint]) {
+        let history = try await SourceHistory.remembered(of: opened, in: environment.catalog)
+        let cut = try await SourceCut.make(of: source, in: environment)
+        let renounced = try await history.check(
+            cut, of: opened, isAccepted: options.allowLoss, in: environment.catalog)
+        // What is known to be lost says more than a folder that is not there.
+        try cut.requireFolders(at: source.place)
+        return (cut, renounced)
     }
 
     private func changedTooOften() -> Failure {
@@ -137,7 +151,7 @@ public struct SyncRun: Sendable {
         throw Failure(
             .damage, "cannot trust", resource: .config, place: source.place,
             reason: "its bytes are not those that were recorded for this repository",
-            advice: "Heal it with: sealift repair \(source.place) --from REPLICA")
+            advice: "Heal it with: sealift repair \(commandWord(source.place)) --from REPLICA")
     }
 
     // MARK: - rounds
@@ -191,7 +205,13 @@ public struct SyncRun: Sendable {
             } catch { try state.fail(index, error) }
         }
         guard !state.open.isEmpty else { return }
-        let cut = try await SourceCut.make(of: source, in: environment)
+        let (cut, renounced): (SourceCut, [CatalogPoint])
+        do {
+            (cut, renounced) = try await self.cut(of: opened)
+        } catch let failure as Failure where failure.kind == .refused || failure.kind == .damage {
+            for index in state.open { try state.fail(index, failure) }
+            return
+        }
         let moment = environment.now()
         let planner = TargetPlanner(source: opened, cut: cut, environment: environment, options: options)
         var lanes: [TargetLane] = []
@@ -222,6 +242,10 @@ public struct SyncRun: Sendable {
             // This target stays open for the next cut; others may be done.
             case let gone as Vanished: vanished = gone
             case let error?: try state.fail(index, error)
+            }
+            // Only now that a point shows what is left: a run that was cut asks again.
+            if !renounced.isEmpty, state.reports[index].recoveryPoint != nil {
+                try await environment.catalog.write { db in try db.renounce(renounced) }
             }
         }
         if let vanished { throw vanished }

@@ -7,8 +7,7 @@ public import Storage
 extension TargetLane {
     func damaged(_ key: ResourceKey, _ reason: String) {
         let failed = FailedResource(key: key, reason: reason, retryable: false, side: .target)
-        plan.targetDamage.append(failed)
-        report.add(failed: failed)
+        if plan.targetDamage.append(failed) { report.add(failed: failed) }
     }
 
     /// Found damage is read again by every run until it is healed: a run that happens not to look there must not call the replica good.
@@ -47,7 +46,7 @@ extension TargetLane {
         guard plan.targetDamage.isEmpty else {
             let advice = "Nothing of it was touched and no new state was published. \(try await targetAdvice())"
             return Failure(
-                .damage, of: plan.targetDamage, one: "found damage in", several: { "found damage in \($0) resources at" },
+                .damage, of: Array(plan.targetDamage), one: "found damage in", several: { "found damage in \($0) resources at" },
                 place: store.place, reason: "their bytes are not what they should be", advice: advice)
         }
         return Failure(
@@ -69,7 +68,7 @@ extension TargetLane {
         if source.contains(where: \.isForbidden) { words.append("Run as a user who may read what is there.") }
         if !source.allSatisfy(\.isForbidden) {
             words.append("Say --allow-incomplete to go on without them, or heal them from a copy that has them whole:")
-            words.append("sealift repair \(self.source.reader.place) --from COPY")
+            words.append("sealift repair \(commandWord(self.source.reader.place)) --from COPY")
         }
         return words.joined(separator: " ")
     }
@@ -93,7 +92,7 @@ extension TargetLane {
         if isDisputed { advice.append(Failure.disputeAdvice) }
         if isHopeless { advice.append("Where the source is no better, another copy has to be the donor.") }
         if isHealable {
-            let heal = "sealift repair \(store.place) --from \(source.reader.place)"
+            let heal = "sealift repair \(commandWord(store.place)) --from \(commandWord(source.reader.place))"
             advice.append((advice.isEmpty ? "Heal it with: " : "Heal the others with: ") + heal)
         }
         return advice.joined(separator: " ")

@@ -7,7 +7,7 @@ extension TargetLane {
     func extendLocks(_ cut: SourceCut) async throws {
         guard options.lock != nil else { return }
         guard options.relist else { return try await extend(plan.pending) }
-        let missing = Set((plan.sourceDamage + plan.targetDamage).map(\.key))
+        let missing = Set(plan.damage.map(\.key))
         var cursor = cut.cursor()
         while let part = try cursor.next(atMost: Self.recordsAtOnce) {
             try await extend(part.map(\.key).filter { !missing.contains($0) })

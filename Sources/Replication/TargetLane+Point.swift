@@ -23,13 +23,12 @@ extension TargetLane {
     func makePoint(cut: SourceCut, moment: Timestamp) async throws {
         let last = try await lastPoint()
         if plan.isUnchanged, report.copied == Tally(), let last {
-            report.recoveryPoint = last.point.id
-            return try await record([])
+            return try await keep(last)
         }
         let sealed = try await seal(cut)
-        if let last, last.point.root == sealed.root {
-            report.recoveryPoint = last.point.id
-            try await record([])
+        // The root hash is that of what is held; an inventory is also what is missing.
+        if let last, last.point.root == sealed.root, last.point.missing == sealed.missing {
+            try await keep(last)
             try await authenticate()
             return try await summarize(cut, sealed)
         }
@@ -42,6 +41,14 @@ extension TargetLane {
         try await record(point, sealed, cut)
         report.madePoint = true
         try await authenticate()
+    }
+
+    /// The last point says what there is to say.
+    private func keep(_ last: CatalogPoint) async throws {
+        report.recoveryPoint = last.point.id
+        try await record([])
+        guard try await environment.catalog.read({ db in try db.isRenounced(last) }) else { return }
+        try await environment.catalog.write { db in try db.uphold(last) }
     }
 
     /// Members that are looked at in one run, over all points, but for one point at least: about a second of work.

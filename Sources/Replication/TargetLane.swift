@@ -42,10 +42,10 @@ actor TargetLane {
     private var covered: [ResourceKey] = []
     /// States that are staged; they become visible after everything else.
     private(set) var stagedStates: [Staged] = []
-    private(set) var postponed: [ListedResource] = []
+    var postponed: [ListedResource] = []
     private(set) var hasSettled = false
     /// What did not read back once: fetched again, and where it is published already, exchanged.
-    private var readAgain: Set<ResourceKey> = []
+    var readAgain: Set<ResourceKey> = []
     private var uploads: [ResourceKey: LargeUpload] = [:]
     /// Large resources that will not be completed by the readers; other writers may still be at their chunks.
     private var givenUp: Set<ResourceKey> = []
@@ -96,8 +96,7 @@ actor TargetLane {
 
     /// A resource of the source could not be read or is damaged.
     func miss(_ failed: FailedResource) {
-        plan.sourceDamage.append(failed)
-        report.add(failed: failed.on(.source))
+        if plan.sourceDamage.append(failed) { report.add(failed: failed.on(.source)) }
     }
 
     /// Whether states may become visible as far as is known now. Damage only grows in a run: what may not be published now never will be.
@@ -118,7 +117,7 @@ actor TargetLane {
         for key in Array(uploads.keys) { dropUpload(key) }
         defer { postponed = [] }
         // What turned out to be damaged after this target was passed over need not be asked for again.
-        return postponed.filter { resource in !plan.sourceDamage.contains { $0.key == resource.key } }
+        return postponed.filter { !plan.sourceDamage.contains($0.key) }
     }
 
     func takeStagedStates() -> [Staged] {
@@ -293,111 +292,5 @@ actor TargetLane {
         let covered = unconfirmed
         try await store.makeDurable()
         didCover(covered)
-    }
-
-    /// Reads the chosen resources back from the medium. One that differs is discarded and fetched once more; the second time it is damage.
-    func readBack(_ staged: [Staged]) async throws -> [Staged] {
-        guard store.capabilities.showsStaged else { return staged }
-        let (good, bad) = try await sorted(staged, from: .stagedOnMedium)
-        for one in bad {
-            try await store.discard([one.resource.key])
-            try fetchOnceMore(one)
-        }
-        return good
-    }
-
-    /// The same after publishing, where nothing shows before. What differs is fetched once more and takes the place of what was published.
-    func readBackPublished(_ staged: [Staged]) async throws -> [Staged] {
-        guard !store.capabilities.showsStaged else { return staged }
-        let (good, bad) = try await sorted(staged, from: .publishedOnMedium)
-        for one in bad { try fetchOnceMore(one) }
-        return good
-    }
-
-    private func fetchOnceMore(_ one: Staged) throws {
-        guard readAgain.insert(one.resource.key).inserted else {
-            throw Failure(
-                .damage, "cannot store", resource: one.resource.key, place: store.place,
-                reason: "what was read back is not what was written, twice",
-                advice: "The medium or its driver loses data; nothing that depends on it was published.")
-        }
-        postponed.append(one.resource)
-    }
-
-    /// Those whose bytes are what they should be, or were not chosen, and those that are not.
-    private func sorted(_ staged: [Staged], from view: ResourceView) async throws -> (good: [Staged], bad: [Staged]) {
-        var (good, bad): ([Staged], [Staged]) = ([], [])
-        for one in staged {
-            guard one.isChecked else {
-                good.append(one)
-                continue
-            }
-            if try await proof(of: one.resource.key, size: one.proof.size, from: view) == one.proof {
-                report.verified.add(one.resource.key.kind, bytes: one.proof.size)
-                good.append(one)
-            } else {
-                bad.append(one)
-            }
-        }
-        return (good, bad)
-    }
-
-    /// Digests go to catalog and ledger before the bytes get their names; with them goes what is known of the batches before. The catalog first:
-    /// what it does not know yet it would have to take on the ledger's word, if we are cut between the two.
-    func record(_ staged: [Staged]) async throws {
-        let confirmed = takeCovered()
-        guard !staged.isEmpty || !confirmed.isEmpty else { return }
-        let (replica, repository, point) = (replica, source.repository, await ledger.nextPointSequence)
-        let head = await ledger.head
-        let conflict = try await environment.catalog.write { db -> ResourceKey? in
-            for one in staged {
-                if case .conflict = try db.record(one.proof, for: one.resource.key, in: repository, authenticated: true) {
-                    return one.resource.key
-                }
-                try db.hold(one.resource.key, in: replica, status: .pending, from: point)
-            }
-            try db.confirm(confirmed, in: replica)
-            try db.setLedgerHead(head, of: replica)
-            return nil
-        }
-        if let conflict {
-            throw Failure(
-                .damage, "cannot record", resource: conflict, place: store.place,
-                reason: "the catalog knows other bytes of the same name", advice: "Compare the replicas with: sealift verify")
-        }
-        guard !staged.isEmpty else { return }
-        try await ledger.write(
-            staged.map { .resource($0.resource.key, size: $0.proof.size, digest: $0.proof.digest, chunks: $0.proof.chunks) })
-    }
-
-    /// Gives final names. A name that is taken already must have our bytes.
-    func publish(_ staged: [Staged]) async throws {
-        let isReplaced = { [readAgain, store] (key: ResourceKey) in !store.capabilities.showsStaged && readAgain.contains(key) }
-        for one in staged where isReplaced(one.resource.key) { try await store.exchange(one.resource.key) }
-        let new = staged.filter { !isReplaced($0.resource.key) }
-        for (one, outcome) in zip(new, try await store.publish(new.map(\.resource.key))) {
-            let key = one.resource.key
-            switch outcome {
-            case .published: break
-            case .attested: report.attested.add(key.kind, bytes: one.proof.size)
-            case .failed(let failure): throw failure.at(store.place, key)
-            case .taken:
-                if isWriteOnly {
-                    throw Failure(
-                        .damage, "refusing to replace", resource: key, place: store.place,
-                        reason: "the name was taken meanwhile by bytes that these credentials may not read",
-                        advice: "Is another machine writing to it? Look at it with credentials that may read: "
-                            + "sealift verify \(store.place)")
-                }
-                guard try await proof(of: key, size: one.proof.size, from: .published) == one.proof else {
-                    throw Failure(
-                        .damage, "refusing to replace", resource: key, place: store.place,
-                        reason: "the name is taken by other bytes than the source's",
-                        advice: "Look at it with: sealift verify \(store.place)")
-                }
-                try await store.discard([key])
-            }
-            report.copied.add(key.kind, bytes: one.proof.size)
-        }
     }
 }

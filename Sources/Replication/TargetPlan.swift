@@ -20,9 +20,9 @@ struct TargetPlan: Sendable {
     /// Published by a run that ended before it could say so: read back once.
     var pending: [ResourceKey] = []
     /// Resources of the source that cannot be copied.
-    var sourceDamage: [FailedResource] = []
+    var sourceDamage: DamageList = []
     /// Resources of the target that are not what they should be.
-    var targetDamage: [FailedResource] = []
+    var targetDamage: DamageList = []
     var copiesConfig: Bool
     /// Digest of all names at the target.
     var targetNames: Digest
@@ -73,7 +73,7 @@ struct TargetPlanner: Sendable {
             copies: try await environment.makeSpool(), unknown: try await environment.makeSpool(),
             extra: try await environment.makeSpool(), copiesConfig: survey.isUnfinished,
             targetNames: names, sourceNames: cut.names)
-        plan.targetDamage = irregular
+        plan.targetDamage = DamageList(irregular)
         if let damage = survey.configDamage {
             plan.targetDamage.append(FailedResource(key: .config, reason: damage, retryable: false))
         }
@@ -83,9 +83,8 @@ struct TargetPlanner: Sendable {
         while let part = try cursor.next(atMost: Self.attributesAtOnce) {
             plan.targetOnly.bytes += try await survey.store.byteCount(of: part)
         }
-        try await lossGuard()
         try await measure(missing, plan: &plan)
-        for key in irregularAtSource where !plan.sourceDamage.contains(where: { $0.key == key }) {
+        for key in irregularAtSource {
             plan.sourceDamage.append(
                 FailedResource(key: key, reason: "the name is taken by something that is no regular file", retryable: false))
         }
@@ -153,16 +152,12 @@ struct TargetPlanner: Sendable {
     ) async throws {
         let (there, here) = (try await survey.store.attributes(of: keys), try await source.reader.attributes(of: keys))
         for (index, key) in keys.enumerated() {
-            if let reason = Self.mismatch(there[index], recorded: recorded[index]),
-                !plan.targetDamage.contains(where: { $0.key == key })
-            {
+            if let reason = Self.mismatch(there[index], recorded: recorded[index]) {
                 plan.targetDamage.append(FailedResource(key: key, reason: reason, retryable: false))
             }
             // It was listed a moment ago: a maintenance took it away.
             if here[index] == .absent { throw Vanished(key) }
-            if let reason = Self.mismatch(here[index], recorded: recorded[index]),
-                !plan.sourceDamage.contains(where: { $0.key == key })
-            {
+            if let reason = Self.mismatch(here[index], recorded: recorded[index]) {
                 plan.sourceDamage.append(FailedResource(key: key, reason: reason, retryable: false))
             }
         }
@@ -207,39 +202,6 @@ struct TargetPlanner: Sendable {
             if resource.key.kind == .state { plan.toCopy.states += 1 }
         }
         return (missing, common)
-    }
-
-    /// Refuses when packfiles are gone from the source although no new state can have dropped them.
-    ///
-    /// New is what the last point does not name: a run that was cut short may have published it already. The last point is that of any replica:
-    /// a target that knows nothing yet must not make a point of what is left.
-    private func lossGuard() async throws {
-        let (identity, anchor, repository) = (source.identity, source.anchor, source.repository)
-        let cut = cut
-        let (gone, count, newStates) = try await environment.catalog.read { db -> ([ResourceKey], Int, Int) in
-            guard let last = try db.latestPoint(ofSource: identity, anchor: anchor, in: repository),
-                last.point.namesDigest != cut.names
-            else { return ([], 0, 0) }
-            var difference = try SortedDifference(db.members(of: last), cut.cursor())
-            var gone: [ResourceKey] = []
-            var (count, newStates) = (0, 0)
-            while let step = try difference.next() {
-                // States come first: with a new one among them any packfile may rightly be gone.
-                if newStates > 0, step.key.kind == .packfile { break }
-                switch step {
-                case .leftOnly(let member):
-                    guard member.key.kind == .packfile else { continue }
-                    count += 1
-                    if gone.count < Refusal.idsMax { gone.append(member.key) }
-                case .rightOnly(let resource): if resource.key.kind == .state { newStates += 1 }
-                case .both: continue
-                }
-            }
-            return (gone, count, newStates)
-        }
-        if let refusal = Guards.loss(gonePackfiles: gone, count: count, newStates: newStates) {
-            throw refusal.failure(at: source.reader.place, "refusing to copy")
-        }
     }
 
     /// Asks the source for size and time of what is missing.

@@ -54,6 +54,8 @@ public struct VerifyReport: Sendable {
     public var loss = LimitedList<ResourceKey>()
     /// What we may not read: nobody knows whether it is whole.
     public var forbidden = LimitedList<DamagedResource>()
+    /// Folders that could not be listed, or that a source has lost: what is in them is in no other list.
+    public var folders: [UnlistedFolder] = []
     /// Read, but nobody knows the digest.
     public var unknown = 0
     /// Not read: the place says that it has computed their SHA-256, and it is the recorded one.
@@ -80,9 +82,11 @@ public struct VerifyReport: Sendable {
     }
 
     /// Whether every resource could be read and compared.
-    public var isComplete: Bool { unknown == 0 && forbidden.isEmpty }
+    public var isComplete: Bool { unknown == 0 && forbidden.isEmpty && folders.isEmpty }
     /// Whether nothing bad is known of the verified store.
-    public var isGood: Bool { damage.isEmpty && loss.isEmpty && ledgerDamage == nil && markDamage == nil }
+    public var isGood: Bool {
+        damage.isEmpty && loss.isEmpty && folders.allSatisfy(\.isForbidden) && ledgerDamage == nil && markDamage == nil
+    }
 
     public var damaged: [DamagedResource] { damage.first }
     public var damagedCount: Int { damage.count }

@@ -51,11 +51,13 @@ public struct VerifyRun: Sendable {
     /// - Parameter namesThere: what the other one holds, where that is to be compared too.
     func run(_ known: KnownReplica, namesThere: SourceCut? = nil) async throws -> VerifyReport {
         // Before the listing: what a sync brings meanwhile is not missing from it.
-        let last = try await lastPoint(known)
+        let measure = try await measure(known)
         let listing = try await listing(known)
+        let lostFolders = known.replica == nil ? (listing.states.lostFolders + listing.packfiles.lostFolders) : []
         let report = Locked(VerifyReport(location: reader.place, repository: known.repository, knowledge: known.knowledge))
         report.with { report in
             (report.ledgerDamage, report.markDamage) = (known.ledgerDamage?.reason, known.markDamage)
+            report.folders = listing.unlisted + lostFolders
             report.comparison = other.map { VerifyReport.Comparison(location: $0.place) }
         }
         let line = environment.progress.begin(place: reader.place, phase: "reading")
@@ -73,7 +75,7 @@ public struct VerifyRun: Sendable {
             }
             try await group.waitForAll()
         }
-        if let last { try await findLost(known, since: last, listing: listing, report: report) }
+        try await findLost(measure, listing: listing, report: report)
         try await rememberDamage(known, report.current)
         if let namesThere { try await findOnlyThere(namesThere, listing: listing, report: report) }
         let covered = try await CoveredResource.found(below: report.current, at: reader)
@@ -103,9 +105,9 @@ public struct VerifyRun: Sendable {
 
     /// Clients write to a source while it is read, so it is cut as for a sync; a replica has only us.
     private func listing(_ known: KnownReplica) async throws -> SourceCut {
-        guard known.replica != nil else { return try await SourceCut.make(of: reader, in: environment) }
-        async let states = StoreListing.list(.state, of: reader, in: environment)
-        async let packfiles = StoreListing.list(.packfile, of: reader, in: environment)
+        guard known.replica != nil else { return try await SourceCut.make(of: reader, in: environment, passingOver: true) }
+        async let states = StoreListing.list(.state, of: reader, in: environment, passingOver: true)
+        async let packfiles = StoreListing.list(.packfile, of: reader, in: environment, passingOver: true)
         return SourceCut(states: try await states, packfiles: try await packfiles)
     }
 
@@ -124,8 +126,10 @@ public struct VerifyRun: Sendable {
         }
         if let damage = known.configDamage {
             return report.with { report in
+                let judged = DamagedResource(key: .config, reason: damage)
+                if known.isConfigForbidden { return report.forbidden.add(judged) }
                 report.checkedCount += 1
-                report.damage.add(DamagedResource(key: .config, reason: damage))
+                report.damage.add(judged)
             }
         }
         let recorded = try await digestsOnRecord([.config], known)
@@ -187,39 +191,51 @@ public struct VerifyRun: Sendable {
         }
     }
 
-    /// The last recovery point of a replica; for a source the last one that was taken from it.
-    private func lastPoint(_ known: KnownReplica) async throws -> CatalogPoint? {
-        let (place, replica) = (reader.place, known.replica)
-        guard let repository = known.repository else { return nil }
+    /// The recovery points that a store is measured by.
+    private enum Measure: Sendable {
+        /// A replica's own last one: it holds all that it ever held.
+        case replica(CatalogPoint)
+        /// Those that were taken from a source: what new states explain is not lost.
+        case source(SourceHistory)
+        case nothing
+    }
+
+    private func measure(_ known: KnownReplica) async throws -> Measure {
+        guard let repository = known.repository else { return .nothing }
+        if let replica = known.replica {
+            return try await environment.catalog.read { db in try db.latestPoint(of: replica).map { .replica($0) } ?? .nothing }
+        }
         let anchor = try await reader.footprint().anchor
-        return try await environment.catalog.read { db in
-            if let replica { return try db.latestPoint(of: replica) }
-            return try db.latestPoint(ofSource: place, anchor: anchor, in: repository)
+        return .source(
+            try await SourceHistory.remembered(
+                of: reader.place, anchor: anchor, replica: nil, repository, in: environment.catalog))
+    }
+
+    /// Lost is what a recovery point names and is not there. What may be in a folder that could not be listed is not lost.
+    private func findLost(_ measure: Measure, listing: SourceCut, report: Locked<VerifyReport>) async throws {
+        let lost = try await environment.catalog.read { db -> [ResourceKey] in
+            switch measure {
+            case .nothing: return []
+            case .replica(let last): return try Self.lost(since: last, listing, db)
+            case .source(let history):
+                var lost: Set<ResourceKey> = []
+                for point in history.points { _ = try history.loss(since: point, in: listing, db) { lost.insert($0) } }
+                return lost.sorted()
+            }
+        }
+        let folders = listing.unlisted
+        report.with { report in
+            for key in lost where !folders.contains(where: { $0.contains(key) }) { report.loss.add(key) }
         }
     }
 
-    /// Lost is what the last recovery point names and is not there. For a source that counts only while it has no new state: a maintenance
-    /// may rightly have dropped what the state says.
-    private func findLost(
-        _ known: KnownReplica, since last: CatalogPoint, listing: SourceCut, report: Locked<VerifyReport>
-    ) async throws {
-        let isSource = known.replica == nil
-        let lost = try await environment.catalog.read { db -> [ResourceKey] in
-            var lost: [ResourceKey] = []
-            var hasNewState = false
-            var difference = try SortedDifference(db.members(of: last), listing.cursor())
-            while let step = try difference.next() {
-                switch step {
-                case .leftOnly(let member): if member.key.kind != .config { lost.append(member.key) }
-                case .rightOnly(let resource): if resource.key.kind == .state { hasNewState = true }
-                case .both: continue
-                }
-            }
-            return isSource && hasNewState ? lost.filter { $0.kind == .state } : lost
+    private static func lost(since last: CatalogPoint, _ listing: SourceCut, _ db: CatalogReading) throws -> [ResourceKey] {
+        var lost: [ResourceKey] = []
+        var difference = try SortedDifference(db.members(of: last), listing.cursor())
+        while let step = try difference.next() {
+            if case .leftOnly(let member) = step, member.key.kind != .config { lost.append(member.key) }
         }
-        report.with { report in
-            for key in lost { report.loss.add(key) }
-        }
+        return lost
     }
 
     /// What the other store has and this one lacks, and no recovery point names: that is no loss as far as anybody can know, for states that were

@@ -22,7 +22,7 @@ public protocol StoreReader: Sendable {
     /// The resources of one kind whose id begins with `bucket`, ascending by id, each once.
     ///
     /// Names that are no resource are not listed but counted as foreign: upper case, wrong bucket, odd names. Temporary files of clients
-    /// (`tmp.*`, `*.tmp`) and locks are neither. A missing bucket is an empty one. For `.config` the bucket is ignored.
+    /// (`tmp.*`, `*.tmp`) and locks are neither. A missing bucket is an empty one, and says so where there are folders. For `.config` the bucket is ignored.
     /// - Throws: `.readWrite` when there are more than ``StoreLimits/namesPerBucketMax`` names.
     func list(_ kind: ResourceKind, bucket: UInt8) async throws -> BucketListing
 
@@ -147,14 +147,17 @@ public struct BucketListing: Sendable {
     public var irregular: Set<ResourceID>
     /// Names that are no resource of this bucket.
     public var foreign: Int
+    /// The place has folders, and there is none for this bucket.
+    public var isAbsent: Bool
 
     public init(
-        ids: [ResourceID] = [], sizes: [Int64] = [], irregular: Set<ResourceID> = [], foreign: Int = 0
+        ids: [ResourceID] = [], sizes: [Int64] = [], irregular: Set<ResourceID> = [], foreign: Int = 0, isAbsent: Bool = false
     ) {
         self.ids = ids
         self.sizes = sizes
         self.irregular = irregular
         self.foreign = foreign
+        self.isAbsent = isAbsent
     }
 }
 

@@ -7,7 +7,7 @@ extension LocalStore {
         try await run("cannot list the store") { [self] in
             guard kind != .config else { return try listConfig() }
             let path = Layout.bucketPath(kind, bucket)
-            guard let folder = try folderIfPresent(path) else { return BucketListing() }
+            guard let folder = try folderIfPresent(path) else { return BucketListing(isAbsent: true) }
             var names = BucketNames(bucket)
             try files.list(folder.descriptor) { name, type in names.add(name, type) }
             guard !names.overflowed else {

@@ -19,7 +19,7 @@ extension LocalStore {
             }
             guard try isFree(file) else {
                 throw Failure(
-                    .tryAgain, "cannot lock the store", place: place, reason: "it is in use by \(try content(of: file))",
+                    .tryAgain, "cannot lock the store", place: place, reason: "it is in use by \(try holderName(of: file))",
                     advice: "Wait for it to end, then run again", retryable: true)
             }
             try name(holder, in: file)
@@ -37,13 +37,22 @@ extension LocalStore {
         }
     }
 
-    private func content(of file: Int32) throws(SystemError) -> String {
+    /// Who has the lock, as far as is told. Who took it a moment ago has not written its name yet: what that takes is waited for, and no longer.
+    private func holderName(of file: Int32) throws(SystemError) -> String {
+        for _ in 0..<10 {
+            if let name = try content(of: file) { return name }
+            usleep(10_000)
+        }
+        return "another process"
+    }
+
+    private func content(of file: Int32) throws(SystemError) -> String? {
         // 200 bytes are what a message shows at most.
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 200, alignment: 1)
         defer { buffer.deallocate() }
         let count = try files.readFully(file, into: buffer, at: 0)
         let line = buffer[..<count].prefix { $0 != UInt8(ascii: "\n") }
-        return line.isEmpty ? "another process" : LocalErrors.printable(line)
+        return line.isEmpty ? nil : LocalErrors.printable(line)
     }
 
     /// The file's content is for people; who holds the lock is decided by flock alone.

@@ -71,7 +71,7 @@ extension S3Store {
         guard tag == hexText(sum) else {
             throw failure(
                 .damage, "cannot store", key, "the server took other bytes than were sent: it names the MD5 \(tag)",
-                "Look at it with: sealift verify \(place)")
+                "Look at it with: sealift verify \(commandWord(place))")
         }
     }
 
@@ -84,7 +84,7 @@ extension S3Store {
         guard agrees else {
             throw failure(
                 .damage, "cannot store", key, "the server took other bytes than were sent: it names another SHA-256",
-                "Look at it with: sealift verify \(place)")
+                "Look at it with: sealift verify \(commandWord(place))")
         }
         return state.withLock { $0.abilities.checksums == true }
     }
@@ -139,7 +139,7 @@ extension S3Store {
         {
             throw failure(
                 .damage, "cannot store", key, "the server put other parts together than were sent: it names another SHA-256",
-                "Look at it with: sealift verify \(place)")
+                "Look at it with: sealift verify \(commandWord(place))")
         }
         return upload.isAttested ? .attested : .published
     }

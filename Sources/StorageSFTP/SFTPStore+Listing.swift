@@ -8,7 +8,7 @@ extension SFTPStore {
             guard kind != .config else { return try await listConfig(on: connection) }
             var listing = BucketListing()
             var untyped: [ResourceID] = []
-            _ = try await visitNames(in: Layout.bucket(kind, bucket), on: connection) { name in
+            let isThere = try await visitNames(in: Layout.bucket(kind, bucket), on: connection) { name in
                 guard let id = name.name.withUnsafeBytes({ ResourceID(hex: $0) }), id.firstByte == bucket else {
                     if !Layout.isTemporary(name.name) { listing.foreign += 1 }
                     return true
@@ -21,6 +21,7 @@ extension SFTPStore {
                 }
                 return true
             }
+            listing.isAbsent = !isThere
             for (id, found) in zip(untyped, try await attributes(of: untyped.map { ResourceKey(kind, $0) }, on: connection)) {
                 if case .irregular = found { listing.irregular.insert(id) }
             }

@@ -137,7 +137,8 @@ extension SyncCall {
         options = SyncOptions(
             verify: words["verify"].flatMap { VerificationDepth(rawValue: $0) } ?? .sample, name: name,
             relist: words.has("relist"),
-            allowIncomplete: words.has("allow-incomplete"), newReplica: words.has("new-replica"),
+            allowIncomplete: words.has("allow-incomplete"), allowLoss: words.has("allow-loss"),
+            newReplica: words.has("new-replica"),
             isVerifyDemanded: words["verify"] != nil, lock: try Self.lock(words))
         isDryRun = words.has("dry-run")
         json = words.has("json")

@@ -15,7 +15,11 @@ struct InspectCommand {
 
     func run() async throws -> CommandResult {
         let report = try await InspectRun(of: store, environment: context.environment).run()
-        let code: ExitCode = report.configDamage == nil && report.markDamage == nil ? .done : .damage
+        let isDamaged =
+            report.configDamage != nil && !report.isConfigForbidden || report.markDamage != nil
+            || report.folders.contains { !$0.isForbidden }
+        let isForbidden = report.isConfigForbidden || !report.folders.isEmpty
+        let code: ExitCode = isDamaged ? .damage : isForbidden ? .permission : .done
         let configuration = report.configuration
         let abilities = report.capabilities
         let missing = report.standing.abilities.compactMap(\.missing)
@@ -24,7 +28,7 @@ struct InspectCommand {
             counts: (report.packfiles, report.states, report.locks, report.foreign), bytes: report.bytes)
         let more: [(String, JSONText)] = [
             ("replica_id", .init(report.replica)), ("mark_damage", .init(report.markDamage?.reason)),
-            ("unfinished", .boolean(report.isUnfinished)),
+            ("unfinished", .boolean(report.isUnfinished)), ("unlisted", .array(report.folders.map(\.json))),
             (
                 "capabilities",
                 [
@@ -65,12 +69,20 @@ struct InspectCommand {
         } else {
             lines.append("uploads       not to be listed with these credentials")
         }
-        let complaints = report.configDamage.map {
-            [Notice(Failure(.damage, "cannot understand", resource: .config, place: report.location, reason: $0))]
+        return CommandResult(exitCode: code, json: json + more, summary: lines, complaints: Self.complaints(report))
+    }
+
+    private static func complaints(_ report: InspectReport) -> [Notice] {
+        let config = report.configDamage.map { reason in
+            Failure(
+                report.isConfigForbidden ? .permission : .damage, report.isConfigForbidden ? "cannot read" : "cannot understand",
+                resource: .config, place: report.location, reason: reason,
+                advice: report.isConfigForbidden
+                    ? "Run as a user who may read there."
+                    : "If another copy has it whole: sealift repair \(commandWord(report.location)) --from COPY")
         }
-        return CommandResult(
-            exitCode: code, json: json + more, summary: lines,
-            complaints: (complaints ?? []) + [report.markDamage].compactMap { $0.map { Notice($0) } })
+        return [config, report.markDamage].compactMap { $0.map { Notice($0) } }
+            + report.folders.map { Notice($0.asFailure(at: report.location)) }
     }
 
     private static func protectionLines(_ standing: PlaceStanding) -> [String] {
@@ -119,7 +131,7 @@ struct InspectPtarCommand {
             facts.configuration, facts.configuration?.repositoryID, location: "ptar:\(path)", counts: (1, 1, 0, 0),
             bytes: facts.byteCount)
         return CommandResult(
-            exitCode: code, json: json + [("mark_damage", .null)],
+            exitCode: code, json: json + [("mark_damage", .null), ("unlisted", .array([]))],
             summary: ["location      ptar:\(path)"] + InspectCommand.lines(facts.configuration, facts.configuration?.repositoryID)
                 + [
                     "packfiles     1", "states        1", "bytes         \(facts.byteCount) (\(byteText(facts.byteCount)))",

@@ -92,7 +92,7 @@ struct ApplyCommand {
                 guard try plan.says(planned) else {
                     throw Failure(
                         .refused, "refusing to apply", place: plan.path, reason: "the plan of this moment is another one",
-                        advice: "Look at it with: sealift plan \(planned.source) \(planned.target)")
+                        advice: "Look at it with: sealift plan \(commandWord(planned.source)) \(commandWord(planned.target))")
                 }
             }
         ).run()

@@ -12,7 +12,7 @@ struct RepairCommand {
     func run() async throws -> CommandResult {
         let report = try await RepairRun(of: store, from: donor, environment: context.environment).run()
         let isMarkBroken = report.markDamage != nil && !report.isMarkRestored
-        let code: ExitCode = report.failed.isEmpty && !isMarkBroken ? .done : .damage
+        let code: ExitCode = report.failed.isEmpty && report.folders.isEmpty && !isMarkBroken ? .done : .damage
         var summary = "\(report.location): \(counted(report.checked, "resource")) read, \(report.repaired.count) repaired"
         if !report.repaired.isEmpty { summary += " with \(byteText(report.bytesFromDonor)) from \(report.donor)" }
         if report.ledgerDamage != nil { summary += "; its ledger was written anew" }
@@ -23,12 +23,14 @@ struct RepairCommand {
             json: [
                 ("source", .string(report.donor)), ("location", .string(report.location)), ("checked", .init(report.checked)),
                 ("repaired", .array(report.repaired.map(\.json))), ("failed", .array(report.failed.map(\.json))),
+                ("unlisted", .array(report.folders.map(\.json))),
                 ("ledger_damage", .init(report.ledgerDamage)), ("mark_damage", .init(report.markDamage?.reason)),
                 ("mark_restored", .boolean(report.isMarkRestored)), ("bytes_read", .init(report.bytesFromDonor)),
             ],
             summary: [summary]
                 + Notice.lines(report.repaired.lazy.map { "repaired \($0)" }, of: report.repaired.count).map { "  \($0)" },
             complaints: (report.failed.isEmpty ? [] : [complaint(report)])
+                + report.folders.map { Notice($0.asFailure(at: report.location)) }
                 + (isMarkBroken ? [report.markDamage].compactMap { $0.map { Notice($0) } } : []), copied: copied(report))
     }
 

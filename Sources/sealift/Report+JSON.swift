@@ -127,6 +127,27 @@ extension DamagedResource {
     var json: JSONText { ["kind": .string(key.kind.name), "id": .string(key.idText), "reason": .string(reason)] }
 }
 
+extension UnlistedFolder {
+    var json: JSONText { ["folder": .string(path), "reason": .string(reason), "forbidden": .boolean(isForbidden)] }
+
+    /// As it is said to a person.
+    func asFailure(at place: String) -> Failure {
+        guard let failure else {
+            return Failure(
+                .damage, "cannot list", place: "\(place)/\(path)", reason: "\(reason), with all that it held",
+                advice:
+                    "Is all of the store mounted? sealift repair \(commandWord(place)) --from COPY makes it again, with what the copy has of it"
+            )
+        }
+        let advice =
+            isForbidden
+            ? "That says nothing about what is there. Run as a user who may read there."
+            : failure.kind == .damage
+                ? "Move aside what has that name, then: sealift repair \(commandWord(place)) --from COPY" : failure.advice
+        return Failure(failure.kind, "cannot list", place: "\(place)/\(path)", reason: reason, advice: advice)
+    }
+}
+
 extension CatalogPoint {
     var json: JSONText { .object(members) }
 

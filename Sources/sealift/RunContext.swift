@@ -39,7 +39,8 @@ struct RunContext: Sendable {
             if access("\(folder)/catalog.sqlite", R_OK | W_OK) == 0 { known = StateCatalog(folder: folder) }
         } else {
             let folder = try Self.stateFolder()
-            let isThere = access("\(folder)/catalog.sqlite", F_OK) == 0
+            // A folder that may not be entered is no reason to do without the guards that lean on what is in it.
+            let isThere = access("\(folder)/catalog.sqlite", F_OK) == 0 || errno == EACCES
             if isReadOnly, !isThere {
                 catalog = StateCatalog(folder: nil)
                 temporary = Self.temporaryFolder

@@ -30,11 +30,18 @@ struct SyncCommand {
                 ("bytes_written", .init(report.bytesWritten)), ("source_requests", .init(report.requests)),
             ],
             summary: report.targets.compactMap { summary(of: $0) },
-            complaints: report.targets.compactMap { complaint(of: $0) },
+            complaints: complaints(report),
             warnings: report.targets.flatMap { target in
                 [warning(of: target), name.flatMap { unused($0, of: target) }].compactMap { $0 }
             },
             copied: copied)
+    }
+
+    /// What is wrong with the source is said once, however many targets wait for it.
+    private static func complaints(_ report: SyncReport) -> [Notice] {
+        var said: [Notice] = []
+        for notice in report.targets.compactMap({ complaint(of: $0) }) where !said.contains(notice) { said.append(notice) }
+        return said
     }
 
     private static func complaint(of target: TargetReport) -> Notice? {
@@ -60,7 +67,7 @@ struct SyncCommand {
         }
         guard target.learned > 0 else { return nil }
         return Notice(
-            "\(target.place): this machine did not know it, and read its own ledger (unauthenticated); since then all that it names was read "
+            "\(target.place): this machine did not know \(counted(Int(target.learned), "resource")) of it, and read its own ledger (unauthenticated); since then all that it names was read "
                 + "and compared. What the source no longer has, and when points were made, only the ledger tells: \(compare)")
     }
 

@@ -91,6 +91,11 @@ extension VerbShape {
                     name: "allow-incomplete",
                     help: "publish states although resources of the source are damaged; remembered for those and this target"),
                 OptionShape(
+                    name: "allow-loss",
+                    help:
+                        "copy a source that lost what recovery points of it name, or was put back to an older state; remembered for those points"
+                ),
+                OptionShape(
                     name: "new-replica", help: "make a new replica where another one is known, or where the mark cannot be read"),
                 OptionShape(
                     name: "object-lock", value: "MODE:DAYS",

@@ -21,7 +21,7 @@ struct VerifyCommand {
                 ("source", .string(report.location)), ("repository_id", .init(report.repository?.description)),
                 ("ledger", .string(report.knowledge.rawValue)), ("checked", .init(report.checkedCount)),
                 ("damaged", .array(report.damaged.map(\.json))), ("lost", .array(report.lost.map(\.json))),
-                ("unreadable", .array(report.forbidden.first.map(\.json))),
+                ("unreadable", .array(report.forbidden.first.map(\.json))), ("unlisted", .array(report.folders.map(\.json))),
                 ("versions", .array(report.covered.map(\.json))),
                 ("ledger_damage", .init(report.ledgerDamage)), ("mark_damage", .init(report.markDamage?.reason)),
                 ("unknown", .init(report.unknown)),
@@ -37,7 +37,7 @@ struct VerifyCommand {
     /// Damage and loss, whichever side they are on, outrank what may not be read.
     private static func exitCode(of report: VerifyReport) -> ExitCode {
         if !report.isGood || report.comparison?.damage.isEmpty == false { return .damage }
-        return report.forbidden.isEmpty ? .done : .permission
+        return report.forbidden.isEmpty && report.folders.isEmpty ? .done : .permission
     }
 
     private func summary(of report: VerifyReport) -> String {
@@ -46,6 +46,7 @@ struct VerifyCommand {
         summary += "; \(report.damagedCount) damaged, \(report.lostCount) lost"
         if believesPlace { summary += "; \(report.attested.resources) not read but attested by the server" }
         if !report.forbidden.isEmpty { summary += "; \(report.forbidden.count) could not be read" }
+        if !report.folders.isEmpty { summary += "; \(counted(report.folders.count, "folder")) could not be listed" }
         if report.unknown > 0 { summary += "; \(report.unknown) without a digest to compare with" }
         if let other = report.comparison {
             if !other.damage.isEmpty { summary += "; \(other.damage.count) damaged at \(other.location)" }
@@ -64,14 +65,14 @@ struct VerifyCommand {
         if let damage = report.ledgerDamage {
             warnings.append(
                 "the ledger is damaged: \(damage). What is known without it was compared all the same. "
-                    + "Write it anew with: sealift repair \(report.location) --from LOCATION")
+                    + "Write it anew with: sealift repair \(commandWord(report.location)) --from LOCATION")
         }
         if !report.covered.isEmpty {
             let removed = report.covered.count { $0.isRemoved }
             warnings.append(
                 "the bucket keeps older versions of \(counted(report.covered.count, "resource")) of these: \(removed) lie below a delete marker, "
                     + "\(report.covered.count - removed) below a newer version. Bring back those with the recorded digest with: "
-                    + "sealift repair \(report.location) --from \(report.location)")
+                    + "sealift repair \(commandWord(report.location)) --from \(commandWord(report.location))")
         }
         if report.unknown > 0 {
             warnings.append(
@@ -109,7 +110,7 @@ private struct VerifyComplaints {
     var all: [Notice] {
         let (disputed, damaged) = (report.damage.first.filter(\.isDisputed), report.damage.first.filter { !$0.isDisputed })
         let lost = report.loss.first.map {
-            DamagedResource(key: $0, reason: "it is not there, and the last recovery point names it")
+            DamagedResource(key: $0, reason: "it is not there, and a recovery point names it")
         }
         let (here, other) = (report.location, report.comparison)
         return [
@@ -124,10 +125,12 @@ private struct VerifyComplaints {
                 report.forbidden.first, at: here, of: report.forbidden.count, .permission, "cannot read",
                 advice: "That says nothing about the bytes. Run as a user who may read there."),
             report.markDamage.map { Notice($0) },
-        ].compactMap { $0 }
+        ].compactMap { $0 } + report.folders.map { Notice($0.asFailure(at: here)) }
     }
 
-    private func heal(_ place: String, from donor: String) -> String { "Heal it with: sealift repair \(place) --from \(donor)" }
+    private func heal(_ place: String, from donor: String) -> String {
+        "Heal it with: sealift repair \(commandWord(place)) --from \(commandWord(donor))"
+    }
 
     private func notice(
         _ listed: [DamagedResource], at place: String, of count: Int, _ kind: Failure.Kind = .damage,
@@ -172,8 +175,8 @@ struct VerifyPtarCommand {
                     "damaged",
                     .array(
                         facts.damage.map { ["kind": .string($0.kind.name), "id": .null, "reason": .string($0.reason)] })
-                ), ("lost", .array([])), ("unreadable", .array([])), ("ledger_damage", .null), ("mark_damage", .null),
-                ("unknown", .init(3 - facts.damage.count)),
+                ), ("lost", .array([])), ("unreadable", .array([])), ("unlisted", .array([])),
+                ("ledger_damage", .null), ("mark_damage", .null), ("unknown", .init(3 - facts.damage.count)),
                 ("complete", false), ("against", .null), ("against_damaged", .array([])), ("only_against", .array([])),
                 ("attested", ["resources": .integer(0), "bytes": .integer(0)]),
                 ("bytes_read", .init(facts.byteCount)),

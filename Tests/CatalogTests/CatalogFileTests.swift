@@ -29,7 +29,7 @@ import Testing
         let again = StateCatalog(folder: folder.path + "/state", onCommit: { commits.add() })
         _ = try await again.read { try $0.replicas() }
         #expect(commits.value == 0)
-        #expect(try database().integer("PRAGMA user_version") == 3)
+        #expect(try database().integer("PRAGMA user_version") == 4)
     }
 
     @Test func settingsThatDurabilityAndMemoryDependOn() throws {
@@ -40,10 +40,10 @@ import Testing
     }
 
     @Test func newerSchemaIsRefused() async throws {
-        try database().execute("PRAGMA user_version = 4")
+        try database().execute("PRAGMA user_version = 5")
         let failure = await failure { _ = try await folder.catalog().read { try $0.replicas() } }
         #expect(failure?.kind == .configuration)
-        #expect(failure?.reason == "it was written by a newer sealift (schema 4, this one knows 3)")
+        #expect(failure?.reason == "it was written by a newer sealift (schema 5, this one knows 4)")
     }
 
     /// What the first schema knew counts in the second: whose word a point is, and what was accepted.
@@ -61,7 +61,7 @@ import Testing
         try database.execute(
             """
             DROP TABLE told_points; DROP TABLE point_anchors; DROP TABLE acceptances;
-            DROP TABLE kept_segments; DROP TABLE endpoints;
+            DROP TABLE kept_segments; DROP TABLE endpoints; DROP TABLE renounced_points;
             CREATE TABLE accepted (repository INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,
                 PRIMARY KEY (repository, kind, id)) STRICT, WITHOUT ROWID;
             INSERT INTO accepted SELECT number, \(key.kind.rawValue), x'\(key.id.hex)' FROM repositories;
@@ -92,14 +92,41 @@ import Testing
             }
         }
         let other = random.repository()
+        // Replica 0 has the points 0 and 2, replica 1 has 1 and 3: of each the newest one that is of the source, newest first.
         for (name, anchor, expected) in [
-            ("/a", nil, 0), ("/a", "1", 1), ("/x", "1", 1), ("/x", "2", 2), ("/b", "1", 2), ("/c", "1", 3), ("/x", nil, nil),
-            ("/x", "3", nil),
-        ] as [(String, String?, Int?)] {
-            let found = try await catalog.read { try $0.latestPoint(ofSource: name, anchor: anchor, in: repository) }
-            #expect(found?.point == expected.map { made[$0] }, "\(name) \(anchor ?? "-")")
-            #expect(try await catalog.read { try $0.latestPoint(ofSource: name, anchor: anchor, in: other) } == nil)
+            ("/a", nil, [0]), ("/a", "1", [1, 0]), ("/x", "1", [1, 0]), ("/x", "2", [2]), ("/b", nil, [2, 1]),
+            ("/b", "1", [2, 1]),
+            ("/c", "1", [3, 0]), ("/x", nil, []), ("/x", "3", []),
+        ] as [(String, String?, [Int])] {
+            let found = try await catalog.read { try $0.latestPoints(ofSource: name, anchor: anchor, in: repository) }
+            #expect(found.map(\.point) == expected.map { made[$0] }, "\(name) \(anchor ?? "-")")
+            #expect(try await catalog.read { try $0.latestPoints(ofSource: name, anchor: anchor, in: other) }.isEmpty)
         }
+    }
+
+    /// A renounced point is no measure any more, nor is an older one in its place; it can be taken back, and the point itself never changes.
+    @Test func aRenouncedPointIsNoMeasure() async throws {
+        var random = Seeded("renounced")
+        let (repository, replica) = (random.repository(), random.replica())
+        var (older, newer) = (random.point(), random.point())
+        (older.sourceIdentity, newer.sourceIdentity) = ("/a", "/a")
+        let points = [older, newer]
+        let catalog = folder.catalog()
+        try await catalog.write { db in
+            try db.register(ReplicaRecord(id: replica, repository: repository, location: nil))
+            for point in points { try db.insertPoint(point, of: replica) }
+        }
+        func measures() async throws -> [RecoveryPoint] {
+            try await catalog.read { try $0.latestPoints(ofSource: "/a", anchor: nil, in: repository).map(\.point) }
+        }
+        let last = try #require(try await catalog.read { try $0.latestPoint(of: replica) })
+        for _ in 0..<2 { try await catalog.write { try $0.renounce([last]) } }
+        #expect(try await measures().isEmpty)
+        #expect(try await catalog.read { try $0.isRenounced(last) })
+        #expect(try await catalog.read { try $0.points(of: replica).map(\.point) } == points)
+        try await catalog.write { try $0.uphold(last) }
+        #expect(try await measures() == [newer])
+        #expect(try await !catalog.read { try $0.isRenounced(last) })
     }
 
     @Test func anotherProgramsDatabaseIsRefused() async throws {

@@ -49,6 +49,11 @@ import Testing
                 expectedReplica: expected)
             return Guards.target(facts, repository: source, newReplicaAllowed: false)?.reason
         }
+        func packfileLoss(_ count: Int) -> SourceLoss {
+            var loss = SourceLoss()
+            for _ in 0..<count { loss.add(ResourceKey(.packfile, .zero)) }
+            return loss
+        }
         let quoted: [(String?, [String])] = [
             (reason(config: other), ["the target holds another store"]),
             (reason(marked: other), ["the target is a copy of another store"]),
@@ -60,8 +65,8 @@ import Testing
                 ["the replica has ", "states that the source does not have"]
             ),
             (
-                Guards.loss(gonePackfiles: [.config], count: 2, newStates: 0)?.reason,
-                ["the source lost ", "packfiles since the last recovery point, and no new state says why"]
+                Guards.loss(packfileLoss(2), since: "P", repair: "")?.reason,
+                ["the source lost ", " that recovery point ", ", and no new state says why"]
             ),
         ]
         for (reason, parts) in quoted {
@@ -91,7 +96,7 @@ import Testing
         #expect(
             HelpText.usage(of: .sync)
                 == "sealift sync SOURCE TARGET [TARGET …] [--verify none|sample|all] [--name TEXT] [--relist] [--allow-incomplete] "
-                + "[--new-replica] [--object-lock MODE:DAYS] [--legal-hold] [--limit RATE] [--jobs N] [--dry-run] [--connections N] [--option NAME=VALUE …] [--json] [--quiet]"
+                + "[--allow-loss] [--new-replica] [--object-lock MODE:DAYS] [--legal-hold] [--limit RATE] [--jobs N] [--dry-run] [--connections N] [--option NAME=VALUE …] [--json] [--quiet]"
         )
         #expect(
             HelpText.usage(of: .plan) == "sealift plan SOURCE TARGET [-o FILE] [--connections N] [--option NAME=VALUE …] [--json]"

@@ -18,6 +18,7 @@ struct SchemaTests {
     ]
     private static let failed = Kind.list(["kind": .text, "id": .text, "reason": .text, "retryable": .truth])
     private static let damaged = Kind.list(["kind": .text, "id": .text, "reason": .text])
+    private static let folders = Kind.list(["folder": .text, "reason": .text, "forbidden": .truth])
     private static let sync = every.merging([
         "source": .text, "bytes_read": .count, "bytes_written": .count,
         "targets": .list([
@@ -39,17 +40,18 @@ struct SchemaTests {
     ]) { $1 }
     private static let inspect = every.merging([
         "source": .text, "repository_id": .text, "created": .text, "encrypted": .truth, "packfiles": .count, "states": .count,
-        "locks": .count, "foreign": .count, "bytes": .count, "mark_damage": .maybe(.text),
+        "locks": .count, "foreign": .count, "bytes": .count, "mark_damage": .maybe(.text), "unlisted": folders,
     ]) { $1 }
     private static let verify = every.merging([
         "source": .text, "checked": .count, "damaged": damaged, "lost": .list(["kind": .text, "id": .text]), "unknown": .count,
-        "unreadable": damaged, "against": .maybe(.text), "against_damaged": damaged,
+        "unreadable": damaged, "unlisted": folders, "against": .maybe(.text), "against_damaged": damaged,
         "only_against": .list(["kind": .text, "id": .text]),
         "ledger": .text, "ledger_damage": .maybe(.text), "mark_damage": .maybe(.text), "complete": .truth, "bytes_read": .count,
         "attested": .object(["resources": .count, "bytes": .count]),
     ]) { $1 }
     private static let repair = every.merging([
-        "source": .text, "failed": damaged, "ledger_damage": .maybe(.text), "mark_damage": .maybe(.text), "mark_restored": .truth,
+        "source": .text, "failed": damaged, "unlisted": folders, "ledger_damage": .maybe(.text), "mark_damage": .maybe(.text),
+        "mark_restored": .truth,
         "bytes_read": .count,
     ]) { $1 }
     private static let points = every.merging([

@@ -120,8 +120,30 @@ struct DecisionTests {
         let keys = (0..<30).map { ResourceKey(.state, DifferenceTests.id(UInt8($0))) }
         #expect(Guards.divergence(targetOnlyStates: keys, count: 30)?.ids.count == 10)
         #expect(Guards.divergence(targetOnlyStates: [], count: 0) == nil)
-        #expect(Guards.loss(gonePackfiles: keys, count: 30, newStates: 0)?.ids.count == 10)
-        #expect(Guards.loss(gonePackfiles: keys, count: 30, newStates: 1) == nil, "a new state may have dropped them")
-        #expect(Guards.loss(gonePackfiles: [], count: 0, newStates: 0) == nil)
+        var loss = SourceLoss()
+        #expect(Guards.loss(loss, since: "P", repair: "sealift repair S --from R") == nil)
+        for key in keys { loss.add(key) }
+        let refusal = Guards.loss(loss, since: "P", repair: "sealift repair S --from R")
+        #expect(refusal?.ids.count == 10 && refusal?.reason == "the source lost 30 states that recovery point P names")
+        loss.add(ResourceKey(.packfile, DifferenceTests.id(1)))
+        #expect(
+            Guards.loss(loss, since: "P", repair: "")?.reason
+                == "the source lost 30 states and 1 packfile that recovery point P names, and no new state says why")
+    }
+
+    /// Folders that are gone are lost, unless a tool that makes no empty ones explains all of it.
+    @Test(arguments: [
+        // All are gone: whatever else there is, the folder above them is.
+        (256, 0, 0, 256), (256, 0, 9000, 256),
+        // Somebody made empty folders, so the others were there too.
+        (1, 200, 55, 1), (255, 1, 0, 255),
+        // All that are there hold something: none was made in vain.
+        (1, 0, 300, 0), (200, 0, 60, 0), (255, 0, 1, 0),
+        // So many resources leave no folder empty.
+        (1, 0, 4955, 1), (1, 0, 4954, 0), (0, 0, 100_000, 0), (0, 256, 0, 0),
+    ])
+    func foldersThatAreGone(_ absent: Int, _ empty: Int, _ resources: Int, _ lost: Int) {
+        let census = FolderCensus(absent: (0..<absent).map { UInt8($0) }, empty: empty, resources: resources)
+        #expect(census.lost.count == lost)
     }
 }
