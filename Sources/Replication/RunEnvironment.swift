@@ -26,6 +26,17 @@ public struct RunEnvironment: Sendable {
     /// 16 pieces of 1 MiB: two readers and two writers keep four in flight, the rest evens out a target that syncs. 24 gave nothing more.
     public static let piecesStandard = 16
 
+    /// 24 where targets collect parts of 8 MiB: two on their way and one that fills.
+    public static let piecesForParts = 24
+
+    /// The same with the memory that these targets work best with.
+    public func writing(to targets: [any Store]) -> RunEnvironment {
+        guard targets.contains(where: { !$0.capabilities.showsStaged }) else { return self }
+        var copy = self
+        copy.pieces = PiecePool(capacity: Self.piecesForParts)
+        return copy
+    }
+
     public init(
         catalog: StateCatalog, blocking: BlockingPool, pieces: PiecePool, temporaryFolder: String, jobs: Int?,
         byteRateMax: Int64?,

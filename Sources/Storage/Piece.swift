@@ -8,6 +8,8 @@ public final class Piece: @unchecked Sendable {
     // @unchecked: the memory is filled by the one task that acquired the piece and only read after it was passed on.
     public let memory: UnsafeMutableRawBufferPointer
     private let pool: PiecePool?
+    /// Somebody keeps it.
+    private let isKept = Atomic<Bool>(false)
 
     fileprivate init(memory: UnsafeMutableRawBufferPointer, pool: PiecePool) {
         self.memory = memory
@@ -20,8 +22,28 @@ public final class Piece: @unchecked Sendable {
         pool = nil
     }
 
+    /// The same bytes for somebody who keeps pieces until he has several: the piece itself, or where too many of its pool are kept already a copy outside of
+    /// the pool, so that there are always some to go on with.
+    ///
+    /// - Parameter count: bytes that matter, from the start.
+    public func kept(_ count: Int) -> Piece {
+        if isKept.load(ordering: .relaxed) { return self }
+        if let pool, pool.mayKeepOneMore() {
+            if isKept.exchange(true, ordering: .relaxed) { pool.keepOneLess() }
+            return self
+        }
+        let copy = Piece()
+        copy.memory.copyMemory(from: bytes(0..<count))
+        return copy
+    }
+
     deinit {
-        if let pool { pool.put(PiecePool.Slab(memory: memory)) } else { memory.deallocate() }
+        if let pool {
+            if isKept.load(ordering: .relaxed) { pool.keepOneLess() }
+            pool.put(PiecePool.Slab(memory: memory))
+        } else {
+            memory.deallocate()
+        }
     }
 
     /// The bytes at `range`.
@@ -48,6 +70,8 @@ public final class PiecePool: Sendable {
     private struct State {
         var idle: [Slab] = []
         var reserved = 0
+        /// Of these those that somebody keeps.
+        var kept = 0
         var waiters: [Waiter] = []
         var nextNumber: UInt64 = 0
         var cancelled: Set<UInt64> = []
@@ -109,6 +133,17 @@ public final class PiecePool: Sendable {
             return Piece(memory: slab.memory, pool: self)
         }
     }
+
+    /// A quarter of the pieces is never kept: enough for readers and writers to go on with.
+    fileprivate func mayKeepOneMore() -> Bool {
+        state.withLock { state in
+            guard state.kept < capacity - max(capacity / 4, 1) else { return false }
+            state.kept += 1
+            return true
+        }
+    }
+
+    fileprivate func keepOneLess() { state.withLock { $0.kept -= 1 } }
 
     /// Lends a piece for what is not needed yet, if more than `reserve` would be left and nobody waits.
     public func acquireIfIdle(leaving reserve: Int) -> Piece? {

@@ -59,12 +59,11 @@ final class S3Upload: Upload {
             throw store.failure(.usage, "cannot write", key, "there is no chunk \(index) of \(count) bytes")
         }
         try checkOpen()
-        let copy = Piece()
-        copy.memory.copyMemory(from: piece.bytes(0..<count))
+        let kept = piece.kept(count)
         let part = index / Self.chunksPerPart
         let wanted = Int((partSize(part) + Int64(ChunkLayout.chunkByteCount) - 1) / Int64(ChunkLayout.chunkByteCount))
         let body: HTTPBody? = state.withLock { state in
-            state.open[part, default: [:]][index % Self.chunksPerPart] = PieceSlice(copy, 0..<count)
+            state.open[part, default: [:]][index % Self.chunksPerPart] = PieceSlice(kept, 0..<count)
             guard let chunks = state.open[part], chunks.count == wanted else { return nil }
             state.open[part] = nil
             return .pieces((0..<wanted).compactMap { chunks[$0] })

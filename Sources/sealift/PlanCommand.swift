@@ -87,7 +87,7 @@ struct ApplyCommand {
     func run() async throws -> CommandResult {
         let plan = plan
         let report = try await SyncRun(
-            from: source, to: [target], options: SyncOptions(), environment: context.environment,
+            from: source, to: [target], options: SyncOptions(), environment: context.environment.writing(to: [target]),
             approval: { planned in
                 guard try plan.says(planned) else {
                     throw Failure(

@@ -12,7 +12,9 @@ struct SyncCommand {
     let options: SyncOptions
 
     func run() async throws -> CommandResult {
-        let report = try await SyncRun(from: source, to: targets, options: options, environment: context.environment).run()
+        let report = try await SyncRun(
+            from: source, to: targets, options: options, environment: context.environment.writing(to: targets)
+        ).run()
         return Self.result(of: report, name: options.name)
     }
 
