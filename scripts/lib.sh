@@ -53,5 +53,6 @@ install_packages() {
 # What the package links and what the tests call.
 build_packages=(libssl-dev libxxhash-dev libzstd-dev libsqlite3-dev libyaml-dev libcurl4-openssl-dev libssh2-1-dev zlib1g-dev pkg-config libc6-dev gcc make dpkg-dev git python3)
 test_packages=(zstd rsync strace openssl)
-# What tests start: an S3 gateway with its store, SSH servers and a client.
-server_packages=(ceph-mon ceph-osd ceph-common radosgw openssh-server openssh-client rclone)
+# What tests start: an S3 gateway with its store, two more S3 servers, SSH servers and a client.
+server_packages=(ceph-mon ceph-osd ceph-common radosgw swift-proxy swift-account swift-container swift-object memcached
+    python3-moto python3-flask python3-flask-cors openssh-server openssh-client rclone)

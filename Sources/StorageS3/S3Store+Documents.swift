@@ -26,7 +26,7 @@ extension S3Store {
         let name = try documentName(name, writing: true)
         let taken = failure(.refused, "cannot write \(name)", nil, "it exists already")
         if try await !honoursConditions(), try await head(settings.key(name), "cannot write \(name)") != nil { throw taken }
-        let call = S3Call(.put, settings.key(name)).with("If-None-Match", "*").sendingSummed(bytes)
+        let call = unlessTaken(S3Call(.put, settings.key(name)).sendingSummed(bytes))
         let answer = try await sendOwn(call, "cannot write \(name)")
         if answer.isSuccess { return }
         guard answer.status == 412 else { throw failure(answer, "cannot write \(name)", .writing) }

@@ -17,13 +17,22 @@ extension S3Store {
         for word in [S3Names.honoured, S3Names.ignored] where !isHonoured {
             let call = S3Call(.put, settings.key(S3Names.probe)).with("If-None-Match", "*").sendingSummed(Array(word.utf8))
             let answer = try await sendOwn(call, "cannot write \(S3Names.probe)")
-            if answer.status == 501 { break }
+            if answer.status == 501 {
+                state.withLock { $0.refusesConditions = true }
+                try await replaceOwn(S3Names.probe, Array(S3Names.ignored.utf8))
+                break
+            }
             // After a lost answer a refusal may be that of the same call: not wrong either.
             isHonoured = answer.status == 412
             guard answer.isSuccess || isHonoured else { throw failure(answer, "cannot write \(S3Names.probe)", .writing) }
         }
         state.withLock { [isHonoured] in $0.honoursConditions = isHonoured }
         return isHonoured
+    }
+
+    /// The same call, to be refused where something has the name, as far as the server knows such calls.
+    func unlessTaken(_ call: S3Call) -> S3Call {
+        state.withLock { $0.refusesConditions } ? call : call.with("If-None-Match", "*")
     }
 
     /// What the probe of an earlier run says, for `inspect`.

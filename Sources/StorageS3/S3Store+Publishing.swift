@@ -46,7 +46,7 @@ extension S3Store {
 
     private func put(_ key: ResourceKey, _ body: HTTPBody, _ staged: S3Staged) async throws -> PublishOutcome {
         let sum = MD5.digest(of: body)
-        let call = writing(S3Call(.put, objectKey(key)), modified: staged.modified).with("If-None-Match", "*").sending(body)
+        let call = unlessTaken(writing(S3Call(.put, objectKey(key)), modified: staged.modified)).sending(body)
             .with("Content-MD5", Base64.text(sum))
         let checksum = S3Checksum.text(call.payload)
         var answer = try await send(sendsChecksums ? call.with(S3Checksum.header, checksum) : call, "cannot publish", key)
@@ -114,9 +114,11 @@ extension S3Store {
     }
 
     private func complete(_ key: ResourceKey, _ upload: S3Multipart, _ staged: S3Staged) async throws -> PublishOutcome {
-        let call = S3Call(.post, objectKey(key)).asking([("uploadId", upload.uploadID)]).with("If-None-Match", "*")
-            .with("Content-Type", "application/xml").sending(.bytes(upload.completion))
-        let answer = try await send(call, "cannot publish", key)
+        let call = S3Call(.post, objectKey(key)).asking([("uploadId", upload.uploadID)]).with("Content-Type", "application/xml")
+            .sending(.bytes(upload.completion))
+        var answer = try await send(call.with("If-None-Match", "*"), "cannot publish", key)
+        // One that does not know the condition here and says so; the name was looked for before.
+        if answer.status == 501 { answer = try await send(call, "cannot publish", key) }
         let code = S3ErrorDocument(answer.response).code
         switch (answer.status, code) {
         case (200...299, ""): break

@@ -79,7 +79,9 @@ struct S3State {
     var staged: [ResourceKey: S3Staged] = [:]
     /// Whether a PUT with `If-None-Match: *` is refused where it should be; nil before it was tried.
     var honoursConditions: Bool?
-    /// The same of an earlier run, as its probe tells.
+    /// It answers 501 to `If-None-Match` on PUT.
+    var refusesConditions = false
+    /// ``honoursConditions`` of an earlier run, as its probe tells.
     var honouredConditions: Bool?
     /// Uploads that earlier runs left: the resources that have a document. Nil before anybody looked.
     var leftUploads: Set<ResourceKey>?

@@ -17,10 +17,12 @@ struct S3Tests {
     }
 
     /// Writes `stores.yml`.
-    static func name(_ locations: [String: String], secret: String = "testsecret1", in place: Workplace) throws {
+    static func name(
+        _ locations: [String: String], key: String = "testkey", secret: String = "testsecret1", in place: Workplace
+    ) throws {
         var lines = ["version: v1.0.0", "stores:"]
         for (name, location) in locations.sorted(by: { $0.key < $1.key }) {
-            lines += ["    \(name):", "        location: \(location)", "        access_key: \"testkey\""]
+            lines += ["    \(name):", "        location: \(location)", "        access_key: \"\(key)\""]
             lines += ["        secret_access_key: \"\(secret)\"", "        use_tls: \"false\""]
         }
         try place.folder.putFolder("home/.config/plakar")

@@ -20,14 +20,18 @@ public struct BucketPlace: StorePlace {
     private let user: S3Credentials
 
     /// A place at any gateway.
+    ///
+    /// - Parameters:
+    ///   - user: who the store under test is.
+    ///   - owner: who looks at it from aside.
     init(
         port: Int, prefix: String, bucket: String = Gateway.bucket, user: S3Credentials = Gateway.credentials,
-        transport: any HTTPTransport = Gateway.transport, retry: S3Retry = S3Retry()
+        owner: S3Credentials = Gateway.credentials, transport: any HTTPTransport = Gateway.transport,
+        retry: S3Retry = S3Retry()
     ) {
         settings = Gateway.settings(port, prefix: prefix, bucket: bucket)
         self.user = user
-        client = S3Client(
-            settings: settings, transport: Gateway.transport, credentials: { Gateway.credentials }, now: { wallClock() })
+        client = S3Client(settings: settings, transport: Gateway.transport, credentials: { owner }, now: { wallClock() })
         (self.transport, self.retry) = (transport, retry)
     }
 

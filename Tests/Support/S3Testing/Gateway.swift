@@ -8,11 +8,7 @@ public import StorageS3
 /// The one radosgw that all tests share: started when the first test asks, stopped when the process ends.
 public actor Gateway {
     public static let shared = Gateway()
-    public static let isThere = ["radosgw", "ceph-mon", "ceph-osd", "radosgw-admin"].allSatisfy { program in
-        (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":").contains {
-            access("\($0)/\(program)", X_OK) == 0
-        }
-    }
+    public static let isThere = ServerChild.canCall("radosgw", "ceph-mon", "ceph-osd", "radosgw-admin")
     public static let reason = "no radosgw here (Debian: radosgw, ceph-mon, ceph-osd, ceph-common)"
 
     public static let bucket = "sealift"
@@ -44,12 +40,7 @@ public actor Gateway {
     }
 
     static func launch(_ port: Int, folder: String) async throws -> ServerChild {
-        let script = "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/servers/radosgw"
-        let child = try ServerChild.start([script, folder, "\(port)"])
-        guard try await BlockingPool(threadsMax: 1).run({ child.waits(for: "ready") }) else {
-            throw CannotStart(description: "radosgw did not start; its logs were in \(folder)/log")
-        }
-        return child
+        try await ServerChild.launch("radosgw", port, folder: folder)
     }
 
     /// An empty prefix: the place's root is the bucket, and a bucket is made by a PUT to it.

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import Storage
 
 /// A child that lives as long as this process: it reads a pipe that nobody else has.
 final class ServerChild: Sendable {
@@ -8,6 +9,25 @@ final class ServerChild: Sendable {
 
     private init(input: Int32, output: Int32) {
         (self.input, self.output) = (input, output)
+    }
+
+    /// Whether all these programs are on PATH.
+    static func canCall(_ programs: String...) -> Bool {
+        programs.allSatisfy { program in
+            (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":").contains {
+                access("\($0)/\(program)", X_OK) == 0
+            }
+        }
+    }
+
+    /// Starts one of the scripts of `Tests/Support/servers` and waits until it answers.
+    static func launch(_ script: String, _ port: Int, folder: String) async throws -> ServerChild {
+        let path = "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/servers/\(script)"
+        let child = try ServerChild.start([path, folder, "\(port)"])
+        guard try await BlockingPool(threadsMax: 1).run({ child.waits(for: "ready") }) else {
+            throw Gateway.CannotStart(description: "\(script) did not start; its logs were in \(folder)")
+        }
+        return child
     }
 
     static func start(_ words: [String]) throws -> ServerChild {
