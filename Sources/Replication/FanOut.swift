@@ -8,6 +8,12 @@ struct ProvenSmall: Sendable {
     var proof: ResourceProof
 }
 
+/// A resource that nobody reads, and what it is known to be.
+struct ServerCopy: Sendable {
+    var resource: ListedResource
+    var proof: ResourceProof
+}
+
 /// What travels from a reader to the targets. Each unit keeps at most one piece of memory alive.
 enum CopyUnit: Sendable {
     /// Small resources that share a piece.
@@ -16,6 +22,8 @@ enum CopyUnit: Sendable {
     case chunk(of: ListedResource, index: Int, piece: Piece, count: Int, hash: ChunkHash)
     /// All chunks of a large resource were sent; this is what they add up to.
     case complete(ListedResource, ResourceProof)
+    /// What the target's own server can copy, without anybody reading it.
+    case copies([ServerCopy])
     /// A large resource will not be completed: its source is damaged.
     case abandoned(ResourceKey)
 }

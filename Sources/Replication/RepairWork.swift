@@ -228,6 +228,7 @@ struct RepairWork: Sendable {
             case .taken:
                 fail(one.key, "something has taken its name meanwhile", retryable: true)
                 try await store.discard([one.key])
+            case .uncopied(let reason): fail(one.key, reason)
             case .failed(let cause): failure = failure ?? cause.at(store.place, one.key)
             }
         }

@@ -36,10 +36,38 @@ struct SourceReading: Sendable {
     func run(_ queue: CopyQueue) async throws {
         while !fanOut.isAbandoned, let task = try queue.next() {
             switch task {
-            case .group(let items): try await copy(items)
-            case .large(let item): try await copy(item)
+            case .group(let items):
+                for rest in try await offerCopies(of: items) { try await copy(rest) }
+            case .large(let item):
+                for rest in try await offerCopies(of: [item]).joined() { try await copy(rest) }
             }
         }
+    }
+
+    /// Leaves what is known to those targets whose own server can copy it.
+    ///
+    /// - Parameter items: for the same targets.
+    /// - Returns: what is to be read, each list for the same targets.
+    private func offerCopies(of items: [CopyItem]) async throws -> [[CopyItem]] {
+        guard let first = items.first, first.resource.key.kind == .packfile else { return [items] }
+        let copiers = first.lanes.filter { lanes[$0].origin.current != nil }
+        guard !copiers.isEmpty else { return [items] }
+        let known = try await knownDigests(items.map(\.resource.key))
+        var (copies, unknown, others): ([ServerCopy], [CopyItem], [CopyItem]) = ([], [], [])
+        for var item in items {
+            guard let proof = known[item.resource.key]?.trusted(ofSize: item.size) else {
+                unknown.append(item)
+                continue
+            }
+            copies.append(ServerCopy(resource: item.resource, proof: proof))
+            item.lanes.removeAll { copiers.contains($0) }
+            if !item.lanes.isEmpty { others.append(item) }
+        }
+        if !copies.isEmpty {
+            let passedOver = try await fanOut.offer(.copies(copies), to: copiers)
+            for lane in passedOver { await lanes[lane].postpone(copies.map(\.resource)) }
+        }
+        return [unknown, others].filter { !$0.isEmpty }
     }
 
     private func copy(_ items: [CopyItem]) async throws {
@@ -188,5 +216,13 @@ struct SourceReading: Sendable {
             for key in keys { known[key] = try db.proof(of: key, in: repository) }
             return known
         }
+    }
+}
+
+extension KnownResource {
+    /// What we have taken ourselves of a resource of that size, complete; nil where that is not so.
+    fileprivate func trusted(ofSize size: Int64) -> ResourceProof? {
+        guard authenticated, self.size == size, let proof else { return nil }
+        return size <= Int64(ChunkLayout.chunkByteCount) || proof.chunks.count == ChunkLayout.count(size: size) ? proof : nil
     }
 }

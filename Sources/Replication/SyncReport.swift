@@ -106,6 +106,8 @@ public struct TargetReport: Sendable {
     public var verified = Tally()
     /// Published at a place that says it has computed the right SHA-256 of it: its word, not a check.
     public var attested = Tally()
+    /// Of ``copied``, what the target's own server copied: no byte of it passed through us.
+    public var serverCopied = Tally()
     /// Why nothing was read back although that is the default; nil otherwise.
     public var unverifiedReason: String?
     /// Resources there that nobody read yet: what `cp` or another tool brought.
@@ -143,7 +145,7 @@ public struct SyncReport: Sendable {
     public var source: String
     public var repository: RepositoryID
     public var targets: [TargetReport]
-    /// Bytes read from the source, each once unless the target lost them.
+    /// Bytes read from the source, each once unless the target lost them; not what a server copied.
     public var bytesRead: Int64
     /// What was sent to the source, where requests are counted.
     public var requests: RequestCounts?

@@ -320,7 +320,16 @@ public struct SyncRun: Sendable {
         return TargetLane(
             number: number, survey: survey, plan: plan, replica: established.replica, ledger: established.ledger,
             source: planner.source,
-            environment: environment, options: options, progressLine: line, limits: limits)
+            environment: environment, options: options, progressLine: line, limits: limits,
+            origin: try await copyOrigin(for: survey))
+    }
+
+    /// Where the source lies for the target's own server; nil where that is not the source's, or cannot copy.
+    private func copyOrigin(for survey: TargetSurvey) async throws -> CopyOrigin? {
+        guard !survey.isWriteOnly, let there = try await survey.store.copyOrigin(), let here = try await source.copyOrigin(),
+            here.server == there.server
+        else { return nil }
+        return here
     }
 }
 
@@ -335,6 +344,8 @@ extension TargetReport {
         attested.packfiles += before.attested.packfiles
         attested.states += before.attested.states
         attested.bytes += before.attested.bytes
+        serverCopied.packfiles += before.serverCopied.packfiles
+        serverCopied.bytes += before.serverCopied.bytes
         verified.packfiles += before.verified.packfiles
         verified.states += before.verified.states
         verified.bytes += before.verified.bytes

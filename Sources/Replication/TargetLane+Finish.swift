@@ -19,6 +19,10 @@ extension TargetLane {
     ) async throws {
         setPhase("committing")
         try await fetchPostponed(from: siblings, meter: meter)
+        if isMistrusted {
+            try await readCopiesBack()
+            try await fetchPostponed(from: [], meter: meter)
+        }
         try await settlePending()
         try await settleUnknown(meter: meter)
         let isNew = survey.isUnfinished
@@ -93,7 +97,7 @@ extension TargetLane {
 
     /// What another tool brought is adopted; the sample, or all of it, is read and compared.
     private func settleUnknown(meter: SourceMeter) async throws {
-        report.unproven = plan.unprovenBefore
+        report.unproven = plan.unprovenBefore + unreadCount
         var cursor = plan.unknown.cursor()
         while let part = try cursor.next(atMost: Self.recordsAtOnce) {
             var adopted: [ListedResource] = []

@@ -20,7 +20,10 @@ extension TargetLane {
     func readBackPublished(_ staged: [Staged]) async throws -> [Staged] {
         guard !store.capabilities.showsStaged else { return staged }
         let (good, bad) = try await sorted(staged, from: .publishedOnMedium)
-        for one in bad { try fetchOnceMore(one) }
+        for one in bad {
+            if one.isServerCopy { mistrust() }
+            try fetchOnceMore(one)
+        }
         return good
     }
 
@@ -59,6 +62,7 @@ extension TargetLane {
         guard !staged.isEmpty || !confirmed.isEmpty else { return }
         let (replica, repository, point) = (replica, source.repository, await ledger.nextPointSequence)
         let head = await ledger.head
+        let unseen = confirmed.filter { unread.remove($0) != nil }
         let conflict = try await environment.catalog.write { db -> ResourceKey? in
             for one in staged {
                 if case .conflict = try db.record(one.proof, for: one.resource.key, in: repository, authenticated: true) {
@@ -67,6 +71,7 @@ extension TargetLane {
                 try db.hold(one.resource.key, in: replica, status: .pending, from: point)
             }
             try db.confirm(confirmed, in: replica)
+            try db.mark(unseen, as: .unproven, in: replica)
             try db.setLedgerHead(head, of: replica)
             return nil
         }
@@ -81,15 +86,29 @@ extension TargetLane {
     }
 
     /// Gives final names. A name that is taken already must have our bytes.
-    func publish(_ staged: [Staged]) async throws {
+    ///
+    /// - Returns: what has its name now; what the server was to copy and did not is fetched.
+    @discardableResult
+    func publish(_ staged: [Staged]) async throws -> [Staged] {
+        var good: [Staged] = []
         let isReplaced = { [readAgain, store] (key: ResourceKey) in !store.capabilities.showsStaged && readAgain.contains(key) }
-        for one in staged where isReplaced(one.resource.key) { try await store.exchange(one.resource.key) }
+        for one in staged where isReplaced(one.resource.key) {
+            try await store.exchange(one.resource.key)
+            good.append(one)
+        }
         let new = staged.filter { !isReplaced($0.resource.key) }
-        for (one, outcome) in zip(new, try await store.publish(new.map(\.resource.key))) {
+        for (var one, outcome) in zip(new, try await store.publish(new.map(\.resource.key))) {
             let key = one.resource.key
             switch outcome {
             case .published: break
-            case .attested: report.attested.add(key.kind, bytes: one.proof.size)
+            case .attested:
+                one.isAttested = true
+                report.attested.add(key.kind, bytes: one.proof.size)
+            case .uncopied:
+                mistrust()
+                try fetchOnceMore(one)
+                report.copied.add(key.kind, bytes: one.proof.size)
+                continue
             case .failed(let failure): throw failure.at(store.place, key)
             case .taken:
                 if isWriteOnly {
@@ -108,6 +127,8 @@ extension TargetLane {
                 try await store.discard([key])
             }
             report.copied.add(key.kind, bytes: one.proof.size)
+            good.append(one)
         }
+        return good
     }
 }

@@ -22,11 +22,21 @@ actor TargetLane {
     var report: TargetReport
     let progressLine: Int
 
+    /// Where the source lies for the target's own server, which copies from there; nil where it does not, or no longer is to.
+    nonisolated let origin: Locked<CopyOrigin?>
+
     /// One resource whose bytes are staged.
     struct Staged: Sendable {
         var resource: ListedResource
         var proof: ResourceProof
         var isChecked: Bool
+        /// The server copies it, so that nobody has seen its bytes.
+        var isServerCopy = false
+        /// It says of its copy what the proof says.
+        var isAttested = false
+
+        /// Whether the server's word is all that stands for it.
+        var isUnproven: Bool { isServerCopy && !isAttested && !isChecked }
     }
 
     private var batch: [Staged] = []
@@ -46,6 +56,12 @@ actor TargetLane {
     private(set) var hasSettled = false
     /// What did not read back once: fetched again, and where it is published already, exchanged.
     var readAgain: Set<ResourceKey> = []
+    /// Of what is published and not recorded as confirmed yet: copies that nobody has read.
+    var unread: Set<ResourceKey> = []
+    /// How many such copies this run made.
+    var unreadCount = 0
+    /// A copy that the server made was not what it should be.
+    var isMistrusted = false
     private var uploads: [ResourceKey: LargeUpload] = [:]
     /// Large resources that will not be completed by the readers; other writers may still be at their chunks.
     private var givenUp: Set<ResourceKey> = []
@@ -64,8 +80,10 @@ actor TargetLane {
 
     init(
         number: Int, survey: TargetSurvey, plan: TargetPlan, replica: ReplicaID, ledger: ReplicaLedger, source: OpenedStore,
-        environment: RunEnvironment, options: SyncOptions, progressLine: Int, limits: BatchLimits = .standard
+        environment: RunEnvironment, options: SyncOptions, progressLine: Int, limits: BatchLimits = .standard,
+        origin: CopyOrigin? = nil
     ) {
+        self.origin = Locked(origin)
         self.number = number
         store = survey.store
         self.environment = environment
@@ -142,6 +160,7 @@ actor TargetLane {
         case .complete(let resource, let proof):
             uploads[resource.key]?.proof = proof
             try await finishIfComplete(resource)
+        case .copies(let copies): try await stage(copies)
         case .abandoned(let key): dropUpload(key)
         }
     }
@@ -220,7 +239,7 @@ actor TargetLane {
             if batch.isEmpty { batchBegan = .now }
             batch.append(one)
             batchBytes += one.proof.size
-            batchMemory += store.capabilities.stagedMemory(ofSize: one.proof.size)
+            if !one.isServerCopy { batchMemory += store.capabilities.stagedMemory(ofSize: one.proof.size) }
         }
         while isBatchFull { try await commitBatch() }
     }
@@ -267,9 +286,16 @@ actor TargetLane {
         }
         try await recorded
         didCover(covered)
-        let good = try await readBack(staged)
-        try await publish(good)
-        unconfirmed += try await readBackPublished(good).map(\.resource.key)
+        let good = try await readBackPublished(try await publish(try await readBack(staged)))
+        note(unread: good)
+        unconfirmed += good.map(\.resource.key)
+    }
+
+    private func note(unread good: [Staged]) {
+        for one in good where one.isServerCopy { report.serverCopied.add(one.resource.key.kind, bytes: one.proof.size) }
+        let unseen = good.filter(\.isUnproven).map(\.resource.key)
+        unread.formUnion(unseen)
+        unreadCount += unseen.count
     }
 
     private func didCover(_ keys: [ResourceKey]) {

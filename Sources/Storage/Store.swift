@@ -42,6 +42,13 @@ public protocol Store: StoreReader {
     /// - Returns: for each resource nil, or why it could not be staged. A full disk fails all that did not fit.
     func stage(_ resources: [SmallResource]) async throws -> [Failure?]
 
+    /// Stages resources without reading them: when they are published, or before, the server copies them from another place of its own. Only
+    /// where ``StoreReader/copyOrigin()`` of both places names the same server. What it then says of a copy is its word; see ``PublishOutcome``.
+    ///
+    /// - Returns: for each resource what became of it.
+    /// - Throws: ``Vanished`` when one is no longer there.
+    func stage(copiesOf resources: [CopiedResource], from origin: CopyOrigin) async throws -> [StagedCopy]
+
     /// Starts staging one large resource, or continues what an earlier run left.
     func upload(_ key: ResourceKey, size: Int64, modified: Timestamp) async throws -> any Upload
 
@@ -104,6 +111,11 @@ extension Store {
 
     public func extendLocks(of keys: [ResourceKey]) async throws -> Int { 0 }
 
+    /// For places whose server copies nothing.
+    public func stage(copiesOf resources: [CopiedResource], from origin: CopyOrigin) async throws -> [StagedCopy] {
+        resources.map { _ in .refused(reason: "nobody copies there") }
+    }
+
     /// For places that keep nothing.
     public func recoverDocuments() async throws -> Int { 0 }
 }
@@ -162,6 +174,9 @@ public enum PublishOutcome: Sendable, Equatable {
     case published
     /// The same, and the place says that it has computed the SHA-256 of what it stored, and that it is that of the staged bytes.
     case attested
+    /// Only of copies by the server: it made none, or one that differs from the original by its own words. Whatever has the final name now is
+    /// not to be leant on: read the resource, and exchange it.
+    case uncopied(reason: String)
     /// The final name was taken already; nothing was touched, the staged bytes are still staged.
     case taken
     case failed(Failure)

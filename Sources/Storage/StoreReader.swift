@@ -14,6 +14,9 @@ public protocol StoreReader: Sendable {
     /// Where this is in terms that two names of the same place share.
     func footprint() async throws -> Footprint
 
+    /// This place for a server that can copy from it; nil where there is no such server, or it is not to be asked. Only looks.
+    func copyOrigin() async throws -> CopyOrigin?
+
     /// Whether anything is there at all.
     ///
     /// - Throws: `.unavailable`, `.permission`; `.cannotWrite` where something that cannot hold a store is in the way (a file).
@@ -78,6 +81,8 @@ public protocol StoreReader: Sendable {
 
 /// Places that are nobody's machine but ours.
 extension StoreReader {
+    public func copyOrigin() async throws -> CopyOrigin? { nil }
+
     public func modified(of key: ResourceKey) async throws -> Timestamp {
         guard case .regular(_, let modified) = try await attributes(of: [key])[0] else { throw Vanished(key) }
         return modified

@@ -8,6 +8,8 @@ struct S3Call: Sendable {
     var method: HTTPMethod
     /// The full key; nil asks the bucket.
     var key: String?
+    /// Another bucket than the store's.
+    var bucket: String?
     var query: [(name: String, value: String?)] = []
     var headers: [(name: String, value: String)] = []
     var body = HTTPBody.none

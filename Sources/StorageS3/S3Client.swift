@@ -92,6 +92,9 @@ final class S3Client: Sendable {
         }
     }
 
+    /// Who signs at the moment.
+    func accessKey() async throws -> String { try await credentials().accessKey }
+
     /// The region of signatures: as it was given, or as the server told.
     var region: String { learned.withLock { $0.region } }
 
@@ -106,9 +109,10 @@ final class S3Client: Sendable {
         {
             headers += S3CustomerKey.headers(key)
         }
+        let bucket = call.bucket ?? settings.bucket
         let unsigned = UnsignedRequest(
-            call.method.rawValue, scheme: settings.scheme, host: settings.requestHost, path: settings.path(call.key),
-            query: call.query, headers: headers)
+            call.method.rawValue, scheme: settings.scheme, host: settings.requestHost(bucket),
+            path: settings.path(bucket, call.key), query: call.query, headers: headers)
         let (signer, date) = try await signer()
         do {
             let signed = try signer.sign(unsigned, payload: call.payload, at: date)

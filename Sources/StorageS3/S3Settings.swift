@@ -38,10 +38,12 @@ public struct S3Settings: Sendable {
     public var place: String { "s3://\(host)/\(bucket)\(prefix.isEmpty ? "" : "/\(prefix)")" }
 
     /// The `Host` line of requests.
-    var requestHost: String { isVirtualHost ? "\(bucket).\(host)" : host }
+    func requestHost(_ bucket: String) -> String { isVirtualHost ? "\(bucket).\(host)" : host }
 
     /// The path of an object, or of the bucket itself; not encoded.
-    func path(_ key: String?) -> String { isVirtualHost ? "/\(key ?? "")" : "/\(bucket)\(key.map { "/\($0)" } ?? "")" }
+    func path(_ bucket: String, _ key: String?) -> String {
+        isVirtualHost ? "/\(key ?? "")" : "/\(bucket)\(key.map { "/\($0)" } ?? "")"
+    }
 
     /// The full key of a name below the store's root.
     func key(_ name: String) -> String { prefix.isEmpty ? name : "\(prefix)/\(name)" }

@@ -9,6 +9,8 @@ struct S3Staged: Sendable {
         case body(HTTPBody)
         /// As parts of a multipart upload.
         case parts(S3Multipart)
+        /// Nowhere yet: the server copies it when it is published.
+        case copy(S3Original)
     }
 
     var content: Content
@@ -19,7 +21,7 @@ struct S3Staged: Sendable {
 /// A multipart upload all of whose parts are at the server.
 struct S3Multipart: Sendable, Equatable {
     var uploadID: String
-    /// MD5 of each part, in order.
+    /// MD5 of each part, in order; empty where nobody knows them.
     var parts: [[UInt8]]
     /// What the server called each part.
     var tags: [String]
@@ -28,8 +30,10 @@ struct S3Multipart: Sendable, Equatable {
     /// The server, which computes them, has named the right one of each part.
     var isAttested = false
 
-    /// The ETag that a plain server gives to the whole.
-    var entityTag: String { "\(hexText(MD5.digest(of: .bytes(Array(parts.joined())))))-\(parts.count)" }
+    /// The ETag that a plain server gives to the whole; nil where the parts' are not known.
+    var entityTag: String? { parts.count == tags.count ? wholeTag : nil }
+
+    private var wholeTag: String { "\(hexText(MD5.digest(of: .bytes(Array(parts.joined())))))-\(parts.count)" }
 
     /// The document that completes it.
     var completion: [UInt8] {

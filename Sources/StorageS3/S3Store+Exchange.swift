@@ -13,6 +13,7 @@ extension S3Store {
             case .published, .attested: return
             case .taken: throw failure(.tryAgain, "cannot replace", key, "something has taken its name meanwhile")
             case .failed(let failure): throw failure
+            case .uncopied(let reason): throw failure(.readWrite, "cannot replace", key, reason)
             }
         }
         try await keep(key, there)
@@ -20,6 +21,7 @@ extension S3Store {
         switch staged.content {
         case .body(let body): try await replace(key, body, staged, over: there)
         case .parts(let upload): try await replace(key, upload, staged)
+        case .copy: throw failure(.readWrite, "cannot replace", key, "only what was read takes the place of anything")
         }
         try await proveLock(key)
         state.withLock { $0.staged[key] = nil }

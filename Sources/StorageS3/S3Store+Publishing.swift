@@ -29,6 +29,7 @@ extension S3Store {
         switch staged.content {
         case .body(let body): outcome = try await put(key, body, staged)
         case .parts(let upload): outcome = try await complete(key, upload, staged)
+        case .copy(let original): outcome = try await copy(key, original, staged)
         }
         if outcome == .published || outcome == .attested {
             try await proveLock(key)
@@ -89,7 +90,7 @@ extension S3Store {
         return state.withLock { $0.abilities.checksums == true }
     }
 
-    private func isPlain(_ answer: S3Answer) -> Bool {
+    func isPlain(_ answer: S3Answer) -> Bool {
         let encryption = answer.response.headers["x-amz-server-side-encryption"]
         return settings.customerKey == nil && (encryption == nil || encryption == "AES256")
     }
@@ -134,7 +135,7 @@ extension S3Store {
                 "Run again: it will be sent anew.")
         }
         guard head.objectByteCount == staged.size else { return .taken }
-        if isPlain(head), let tag = head.entityTag, tag.contains("-"), tag != upload.entityTag { return .taken }
+        if isPlain(head), let tag = head.entityTag, tag.contains("-"), let ours = upload.entityTag, tag != ours { return .taken }
         try await forgetUpload(key)
         let stored = (try? S3XML(parsing: answer.response.bytes))?.text("ChecksumSHA256") ?? ""
         if answer.isSuccess, let checksums = upload.checksums, stored.contains("-"), stored != S3Checksum.text(ofParts: checksums)

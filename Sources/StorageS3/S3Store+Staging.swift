@@ -32,14 +32,16 @@ extension S3Store {
         }
         let begun = try await beginUpload(key, modified: modified)
         // Without reading nobody could continue it, and without deleting the document would stay for ever.
-        if isWriteOnly {
-            return S3Upload(store: self, key: key, size: size, modified: modified, multipart: begun)
-        }
+        if !isWriteOnly { try await note(begun, key, size: size, modified: modified) }
+        return S3Upload(store: self, key: key, size: size, modified: modified, multipart: begun)
+    }
+
+    /// Notes an upload before its first part is sent.
+    func note(_ begun: S3Begun, _ key: ResourceKey, size: Int64, modified: Timestamp) async throws {
         try await replaceOwn(
             "\(S3Names.uploads)/\(S3Names.word(key))",
             S3UploadRecord(uploadID: begun.id, size: size, modified: modified).bytes)
         _ = state.withLock { $0.leftUploads?.insert(key) }
-        return S3Upload(store: self, key: key, size: size, modified: modified, multipart: begun)
     }
 
     /// What an earlier run noted about an upload of the same resource.
@@ -65,10 +67,11 @@ extension S3Store {
         }
     }
 
-    private func beginUpload(_ key: ResourceKey, modified: Timestamp) async throws -> S3Begun {
+    /// - Parameter ofCopies: its parts are copied by the server, and nobody here knows their checksums.
+    func beginUpload(_ key: ResourceKey, modified: Timestamp, ofCopies: Bool = false) async throws -> S3Begun {
         let call = writing(S3Call(.post, objectKey(key)).asking([("uploads", nil)]), modified: modified)
         // With checksums each part must have one, which not every server that knows them for whole objects can do.
-        var hasChecksums = state.withLock { $0.abilities.checksums == true && !$0.refusesChecksumsOfParts }
+        var hasChecksums = !ofCopies && state.withLock { $0.abilities.checksums == true && !$0.refusesChecksumsOfParts }
         var answer = try await send(hasChecksums ? call.with("x-amz-checksum-algorithm", "SHA256") : call, "cannot write", key)
         if hasChecksums, [400, 501].contains(answer.status) {
             state.withLock { $0.refusesChecksumsOfParts = true }
@@ -137,7 +140,7 @@ extension S3Store {
         }
     }
 
-    private func abortLeft(_ key: ResourceKey) async throws {
+    func abortLeft(_ key: ResourceKey) async throws {
         let bytes = try await own("\(S3Names.uploads)/\(S3Names.word(key))", byteCountMax: S3UploadRecord.byteCountMax)
         try await abort(key, bytes.flatMap { S3UploadRecord($0) }?.uploadID)
     }

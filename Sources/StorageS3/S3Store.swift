@@ -81,6 +81,10 @@ struct S3State {
     var honoursConditions: Bool?
     /// It answers 501 to `If-None-Match` on PUT.
     var refusesConditions = false
+    /// It compares the ETag of an object of parts with another one than it shows.
+    var mistakesTagsOfParts = false
+    /// It copied nothing when it was asked to.
+    var refusesCopies = false
     /// ``honoursConditions`` of an earlier run, as its probe tells.
     var honouredConditions: Bool?
     /// Uploads that earlier runs left: the resources that have a document. Nil before anybody looked.

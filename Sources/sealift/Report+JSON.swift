@@ -85,6 +85,7 @@ extension TargetReport {
     var json: JSONText {
         var members: [(String, JSONText)] = [
             ("location", .string(place)), ("exit_code", .init(Int(exitCode.rawValue))), ("copied", .init(copied)),
+            ("copied_by_server", .init(serverCopied)),
             ("already_there", .init(alreadyThere)), ("target_only", .init(targetOnly)), ("failed", .array(allFailed.map(\.json))),
             ("failed_count", .init(max(failedCount, allFailed.count))),
             (

@@ -86,6 +86,7 @@ struct SyncCommand {
             text += "nothing to copy"
         } else {
             text += "copied \(amount(copied))"
+            if !target.serverCopied.isEmpty { text += " (\(byteText(target.serverCopied.bytes)) of it by the server itself)" }
         }
         text += "; \(counted(target.alreadyThere.resources, "resource")) already there"
         if isIncomplete { text += "; \(counted(target.failedCount, "resource")) left out" }

@@ -32,9 +32,9 @@ struct S3ServersTests {
     /// A store that a real client wrote, and one with uploads of several parts: there, damaged there and repaired, to another bucket and back.
     private func roundTrip(_ server: OtherServer, _ traits: Traits) async throws {
         let place = try Workplace()
-        let (first, second) = (try await server.place(), try await server.place())
+        let (first, second, third) = (try await server.place(), try await server.place(), try await server.place())
         try S3Tests.name(
-            ["real": first.settings.place, "made": second.settings.place], key: server.accessKey,
+            ["real": first.settings.place, "made": second.settings.place, "copy": third.settings.place], key: server.accessKey,
             secret: server.secret, in: place)
         let store = try await RealStores.unpack("written-by-1.0.6", at: "real", in: place)
         let facts = try RealStores.facts("written-by-1.0.6").resources
@@ -67,6 +67,9 @@ struct S3ServersTests {
         try await place.sealift("verify", "@made", "--server-checksums")
         try await place.sealift("sync", "@made", place("second"))
         let wanted = place.resources("source")
+        let copied = try await place.json("sync", "@made", "@copy")
+        #expect(copied.target?["copied_by_server"]?["packfiles"] == copied.target?["copied"]?["packfiles"])
+        try await place.sealift("verify", "@copy", "--against", "@made")
         #expect(place.resources("second").allSatisfy { wanted[$0] == $1 } && !wanted.isEmpty)
     }
 }

@@ -22,7 +22,8 @@ struct SchemaTests {
     private static let sync = every.merging([
         "source": .text, "bytes_read": .count, "bytes_written": .count,
         "targets": .list([
-            "location": .text, "exit_code": .count, "copied": tally, "already_there": tally, "target_only": tally,
+            "location": .text, "exit_code": .count, "copied": tally, "copied_by_server": tally, "already_there": tally,
+            "target_only": tally,
             "failed": failed,
             "verified": .object(["resources": .count, "bytes": .count, "reason": .maybe(.text)]),
             "attested": .object(["resources": .count, "bytes": .count]),

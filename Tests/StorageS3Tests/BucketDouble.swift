@@ -19,6 +19,8 @@ final class BucketDouble: HTTPTransport {
         var refusesChecksums = false
         /// What it says of the SHA-256 of everything it stores.
         var claimedChecksum: String?
+        /// What it says of the SHA-256 of a copy.
+        var claimedCopy: String?
         /// OpenStack Swift and others.
         var takesAlgorithm = true
         /// radosgw's first answer to a Complete.
@@ -157,9 +159,18 @@ final class BucketDouble: HTTPTransport {
         if state.habits.honoursPut, asked.headers["If-None-Match"] == "*", state.objects[asked.key] != nil {
             return .error(412, "PreconditionFailed")
         }
+        if let source = asked.headers["x-amz-copy-source"] { return copy(asked, String(source.dropFirst("/b/".count)), &state) }
         let checksum = state.habits.checksums && asked.checksum != nil ? sum(asked.bytes) : nil
         state.objects[asked.key] = Object(bytes: asked.bytes, metadata: asked.metadata, checksum: checksum)
         return .text(200, "", [("ETag", tag(asked.bytes))] + named(asked, state))
+    }
+
+    private static func copy(_ asked: Asked, _ source: String, _ state: inout State) -> HTTPResponse {
+        guard let bytes = state.objects[source]?.bytes else { return .error(404, "NoSuchKey") }
+        state.objects[asked.key] = Object(bytes: bytes, metadata: asked.metadata)
+        let wants = state.habits.checksums && asked.headers["x-amz-checksum-algorithm"] == "SHA256"
+        let named = wants ? "<ChecksumSHA256>\(state.habits.claimedCopy ?? sum(bytes))</ChecksumSHA256>" : ""
+        return .text(200, "<CopyObjectResult>\(named)</CopyObjectResult>")
     }
 
     private static func post(_ asked: Asked, _ state: inout State) -> HTTPResponse {
@@ -209,6 +220,7 @@ final class BucketDouble: HTTPTransport {
             range.count == 2
         else {
             headers.append(("Content-Length", String(object.bytes.count)))
+            headers.append(("ETag", tag(object.bytes)))
             return .text(200, asked.method == .head ? "" : String(decoding: object.bytes, as: UTF8.self), headers)
         }
         guard range[0] < object.bytes.count else { return .error(416, "InvalidRange") }

@@ -57,6 +57,7 @@ extension MemoryStore {
     public func upload(_ key: ResourceKey, size: Int64, modified: Timestamp) async throws -> any Upload {
         try await perform(.upload, key) { content, _ in
             guard size > 0 else { throw fail(.usage, "cannot write", key, "an upload has at least one byte") }
+            content.serverCopies.remove(key)
             if content.staged[key] == nil { content.staged[key] = Held(bytes: [], modified: modified) }
             return MemoryUpload(self, key, Int(size), modified)
         }
@@ -89,9 +90,11 @@ extension MemoryStore {
             return .failed(fail(.readWrite, "cannot publish", key, "nothing is staged for it"))
         }
         guard content.published[key] == nil, !content.irregular.contains(key) else { return .taken }
+        let isCopy = content.serverCopies.remove(key) != nil
+        if isCopy, server?.manner == .idle { return .uncopied(reason: "it made none") }
         content.published[key] = held
         content.staged[key] = nil
-        return .published
+        return isCopy && server?.manner == .attesting ? .attested : .published
     }
 
     public func discard(_ keys: [ResourceKey]) async throws {

@@ -10,6 +10,8 @@ public final class MemoryStore: Store {
     public let faults: Faults
     /// What stays with it when it is moved.
     public let anchor: String?
+    /// Where it lies, with others.
+    let server: MemoryServer?
 
     /// Bytes with their time.
     public struct Held: Sendable, Equatable {
@@ -28,6 +30,8 @@ public final class MemoryStore: Store {
         public var exists = false
         public var published: [ResourceKey: Held] = [:]
         public var staged: [ResourceKey: Held] = [:]
+        /// Of what is staged, what the server is to copy.
+        var serverCopies: Set<ResourceKey> = []
         /// Damaged originals, oldest first.
         public var quarantine: [(key: ResourceKey, held: Held)] = []
         public var documents: [String: [UInt8]] = [:]
@@ -63,12 +67,14 @@ public final class MemoryStore: Store {
     public init(
         place: String = "memory", faults: Faults = Faults(),
         capabilities: StoreCapabilities = StoreCapabilities(publication: .atomic, durability: .fileSystemSync, exchange: .atomic),
-        anchor: String? = nil
+        anchor: String? = nil, server: MemoryServer? = nil
     ) {
+        self.server = server
         self.anchor = anchor
         self.place = place
         self.faults = faults
         self.capabilities = capabilities
+        server?.add(self)
     }
 
     /// Looks at the content, or changes it behind the contract's back.
