@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 internal import Kloset
 internal import Planning
-internal import Storage
+public import Storage
 
 /// The plan file: one target's plan as JSON with a fixed spelling (docs/format.md, "Plan file"). Two plans are equal if their files are.
 ///
@@ -19,12 +19,32 @@ public enum PlanDocument {
     public struct Header: Sendable, Equatable {
         public var source: String
         public var target: String
+        /// What is copied gets it.
+        public var lock: ResourceLock?
     }
 
     private struct Fields: Decodable {
         var format: String
         var source: String
         var target: String
+        var lock: Lock?
+    }
+
+    private struct Lock: Decodable {
+        var mode: String?
+        var days: Int?
+        var legal_hold: Bool
+
+        /// Nil for what no plan says.
+        var wanted: ResourceLock? {
+            guard let mode, let days else {
+                return legal_hold && self.mode == nil && self.days == nil ? ResourceLock(retention: nil, isHeld: true) : nil
+            }
+            guard let known = ResourceLock.Mode(rawValue: mode), (1...ResourceLock.Retention.daysMax).contains(days) else {
+                return nil
+            }
+            return ResourceLock(retention: ResourceLock.Retention(mode: known, days: days), isHeld: legal_hold)
+        }
     }
 
     /// Reads the head of a plan file.
@@ -36,13 +56,13 @@ public enum PlanDocument {
         let start = beginning.indices.first { beginning[$0...].starts(with: marker) }
         guard let start,
             let fields = try? JSONDecoder().decode(Fields.self, from: Data(beginning[..<start] + marker + Array("]}".utf8))),
-            fields.format == format
+            fields.format == format, fields.lock == nil || fields.lock?.wanted != nil
         else {
             throw Failure(
                 .usage, "cannot apply", place: place, reason: "it is no plan that this version of Sealift wrote",
                 advice: "Make one with: sealift plan SOURCE TARGET -o \(commandWord(place))")
         }
-        return Header(source: fields.source, target: fields.target)
+        return Header(source: fields.source, target: fields.target, lock: fields.lock?.wanted)
     }
 
     /// Writes a plan, piece by piece.
@@ -56,7 +76,7 @@ public enum PlanDocument {
               "repository_id": "\(plan.repository)",
               "replica_id": \(plan.replica.map(quote) ?? "null"),
               "copies_config": \(plan.copiesConfig),
-              "config_bytes": \(plan.configByteCount),
+              "config_bytes": \(plan.configByteCount),\(lockText(plan.lock))
               "to_copy": \(text(plan.toCopy)),
               "already_there": \(text(plan.alreadyThere)),
               "target_only": \(text(plan.targetOnly)),
@@ -70,6 +90,13 @@ public enum PlanDocument {
             isFirst = false
         }
         try output("\n  ]\n}\n")
+    }
+
+    /// Only where there is one, so that plans without are as they always were.
+    private static func lockText(_ lock: ResourceLock?) -> String {
+        guard let lock else { return "" }
+        let (mode, days) = (lock.retention.map { "\"\($0.mode)\"" } ?? "null", lock.retention.map { "\($0.days)" } ?? "null")
+        return "\n  \"lock\": {\"mode\": \(mode), \"days\": \(days), \"legal_hold\": \(lock.isHeld)},"
     }
 
     private static func text(_ tally: Tally) -> String {

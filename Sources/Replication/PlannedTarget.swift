@@ -17,6 +17,8 @@ public struct PlannedTarget: Sendable {
     public let copiesConfig: Bool
     /// The CONFIG's bytes.
     public let configByteCount: Int64
+    /// What everything that is copied gets; nil leaves it to the place.
+    public let lock: ResourceLock?
     /// What cannot be copied, or must not be leant on.
     public let damage: [FailedResource]
     /// About how many requests it takes there and at the source; nil where they cost nothing.
@@ -34,6 +36,7 @@ public struct PlannedTarget: Sendable {
         copiesConfig = plan.copiesConfig
         configByteCount = Int64(source.configBytes.count)
         damage = plan.damage
+        lock = options.lock
         copies = plan.copies
         requests = try Self.requests(source, cut, survey, plan, options)
     }

@@ -26,6 +26,14 @@ extension TargetLane {
         try await add(staged)
     }
 
+    /// Takes note of what is published and has been seen by nobody.
+    func note(unread good: [Staged]) {
+        for one in good where one.isServerCopy { report.serverCopied.add(one.resource.key.kind, bytes: one.proof.size) }
+        let unseen = good.filter(\.isUnproven).map(\.resource.key)
+        unread.formUnion(unseen)
+        unreadCount += unseen.count
+    }
+
     /// The server has made another copy than it was asked for: it is not asked again, and nothing that it copied is believed.
     func mistrust() {
         origin.with { $0 = nil }

@@ -291,13 +291,6 @@ actor TargetLane {
         unconfirmed += good.map(\.resource.key)
     }
 
-    private func note(unread good: [Staged]) {
-        for one in good where one.isServerCopy { report.serverCopied.add(one.resource.key.kind, bytes: one.proof.size) }
-        let unseen = good.filter(\.isUnproven).map(\.resource.key)
-        unread.formUnion(unseen)
-        unreadCount += unseen.count
-    }
-
     private func didCover(_ keys: [ResourceKey]) {
         unconfirmed.removeFirst(keys.count)
         didMakeDurable(keys)

@@ -5,7 +5,7 @@ internal import Storage
 /// What a person asked for, checked as far as the words alone allow.
 enum Command: Sendable {
     case sync(SyncCall)
-    case plan(source: String, target: String, output: String?, json: Bool)
+    case plan(source: String, target: String, lock: ResourceLock?, output: String?, json: Bool)
     case apply(plan: String, json: Bool)
     case inspect(location: String, json: Bool)
     case verify(location: String, against: String?, believesPlace: Bool, json: Bool)
@@ -55,7 +55,9 @@ extension Command {
         let (operands, json) = (words.operands, words.has("json"))
         switch words.verb {
         case .sync: self = .sync(try SyncCall(words))
-        case .plan: self = .plan(source: operands[0], target: operands[1], output: words["output"], json: json)
+        case .plan:
+            self = .plan(
+                source: operands[0], target: operands[1], lock: try SyncCall.lock(words), output: words["output"], json: json)
         case .apply: self = .apply(plan: operands[0], json: json)
         case .inspect: self = .inspect(location: operands[0], json: json)
         case .verify:
@@ -148,7 +150,7 @@ extension SyncCall {
 
 extension SyncCall {
     /// What `--object-lock MODE:DAYS` and `--legal-hold` ask for; nil without them.
-    private static func lock(_ words: ParsedWords) throws(UsageError) -> ResourceLock? {
+    static func lock(_ words: ParsedWords) throws(UsageError) -> ResourceLock? {
         var retention: ResourceLock.Retention?
         if let text = words["object-lock"] {
             let parts = text.split(separator: ":", omittingEmptySubsequences: false)
@@ -158,7 +160,7 @@ extension SyncCall {
             else {
                 throw UsageError(
                     "--object-lock wants governance:DAYS or compliance:DAYS, 1 to \(ResourceLock.Retention.daysMax) days",
-                    verb: .sync)
+                    verb: words.verb)
             }
             retention = ResourceLock.Retention(mode: mode, days: days)
         }

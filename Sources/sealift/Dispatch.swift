@@ -46,16 +46,16 @@ struct Dispatch: Sendable {
                 ).run()
             }
             return try await SyncCommand(context: context, source: source, targets: targets, options: call.options).run()
-        case .plan(let source, let target, let output, _):
+        case .plan(let source, let target, let lock, let output, _):
             return try await PlanCommand(
                 context: context, source: try await self.source(source, places, &warnings),
-                targets: [try await self.target(target, places, &warnings)], options: SyncOptions(), output: output
+                targets: [try await self.target(target, places, &warnings)], options: SyncOptions(lock: lock), output: output
             ).run()
         case .apply(let path, _):
             let plan = PlanFile(path: path)
             let header = try plan.header()
             return try await ApplyCommand(
-                context: context, plan: plan, source: try await source(header.source, places, &warnings),
+                context: context, plan: plan, lock: header.lock, source: try await source(header.source, places, &warnings),
                 target: try await target(header.target, places, &warnings)
             ).run()
         case .inspect(let text, _): return try await inspect(text, places, &warnings)
@@ -148,7 +148,7 @@ extension Command {
     var wantsJSON: Bool {
         switch self {
         case .sync(let call): call.json
-        case .plan(_, _, _, let json), .apply(_, let json), .inspect(_, let json), .verify(_, _, _, let json),
+        case .plan(_, _, _, _, let json), .apply(_, let json), .inspect(_, let json), .verify(_, _, _, let json),
             .repair(_, _, let json), .cleanup(_, _, _, let json),
             .points(_, let json):
             json

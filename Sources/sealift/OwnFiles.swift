@@ -15,7 +15,7 @@ struct OwnFiles {
         if let state = try? RunContext.stateFolder() {
             try await own.check("the state of this machine", at: state, "Set SEALIFT_STATE to a folder elsewhere.", command)
         }
-        if case .plan(_, _, let output?, _) = command {
+        if case .plan(_, _, _, let output?, _) = command {
             try await own.check("the plan", at: output, "Name a file elsewhere.", command)
         }
     }
@@ -44,7 +44,7 @@ extension Command {
     fileprivate var locations: [String] {
         switch self {
         case .sync(let call): return [call.source] + call.targets
-        case .plan(let source, let target, _, _): return [source, target]
+        case .plan(let source, let target, _, _, _): return [source, target]
         case .apply(let plan, _):
             guard let header = try? PlanFile(path: plan).header() else { return [] }
             return [header.source, header.target]

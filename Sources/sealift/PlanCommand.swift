@@ -57,6 +57,7 @@ struct PlanCommand: Sendable {
 
     /// What keeps things there from being removed, where the place is a server's.
     private func printProtection(_ plan: PlannedTarget, _ standing: PlaceStanding, _ result: ResultWriter) {
+        if let lock = plan.lock { result.line("\(plan.target): what is copied would be \(lock.words)") }
         guard let lock = standing.protection.objectLock else { return }
         let text =
             ["none": "no Object Lock", "enabled": "Object Lock without a default rule"][lock]
@@ -72,7 +73,8 @@ struct PlanCommand: Sendable {
             "already_there": .init(plan.alreadyThere), "target_only": .init(plan.targetOnly),
             "requests": .init(plan.requests.target), "source_requests": .init(plan.requests.source),
             "object_lock": .init(standing.protection.objectLock), "versioning": .init(standing.protection.versioning),
-            "copies_config": .boolean(plan.copiesConfig), "failed": .array(plan.damage.map(\.json)),
+            "lock": plan.lock?.json ?? .null, "copies_config": .boolean(plan.copiesConfig),
+            "failed": .array(plan.damage.map(\.json)),
         ]
     }
 }
@@ -81,13 +83,16 @@ struct PlanCommand: Sendable {
 struct ApplyCommand {
     let context: RunContext
     let plan: PlanFile
+    /// What the plan says that is copied gets.
+    let lock: ResourceLock?
     let source: any StoreReader
     let target: any Store
 
     func run() async throws -> CommandResult {
         let plan = plan
         let report = try await SyncRun(
-            from: source, to: [target], options: SyncOptions(), environment: context.environment.writing(to: [target]),
+            from: source, to: [target], options: SyncOptions(lock: lock),
+            environment: context.environment.writing(to: [target]),
             approval: { planned in
                 guard try plan.says(planned) else {
                     throw Failure(

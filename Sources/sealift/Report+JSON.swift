@@ -72,6 +72,21 @@ extension RequestCounts {
     var line: String { "\(puts) PUT/POST, \(lists) LIST, \(gets) GET/HEAD" }
 }
 
+extension ResourceLock {
+    var json: JSONText {
+        [
+            "mode": .init(retention?.mode.rawValue), "days": retention.map { .init($0.days) } ?? .null,
+            "legal_hold": .boolean(isHeld),
+        ]
+    }
+
+    /// `locked for 30 days (governance) and held`.
+    var words: String {
+        [retention.map { "locked for \(counted($0.days, "day")) (\($0.mode.rawValue))" }, isHeld ? "held" : nil]
+            .compactMap { $0 }.joined(separator: " and ")
+    }
+}
+
 extension LockReport {
     var json: JSONText {
         [

@@ -59,6 +59,11 @@ extension VerbShape {
     )
     private static let connections = OptionShape(
         name: "connections", value: "N", help: "connections to an SFTP server at most, 1 to \(SFTPAddress.connectionsLimit) (2)")
+    private static let objectLock = OptionShape(
+        name: "object-lock", value: "MODE:DAYS",
+        help: "what is copied to buckets with Object Lock cannot be removed for so long: governance:30, compliance:365; "
+            + "with --relist also what is there already")
+    private static let legalHold = OptionShape(name: "legal-hold", help: "the same until the hold is lifted")
     private static let location = OperandShape(name: "LOCATION", help: locationHelp)
     private static let locationHelp =
         "a path, fs:///path, s3://endpoint:port/bucket/prefix, sftp://user@host:port/path, @name or @name:sub of plakar's stores.yml"
@@ -97,12 +102,7 @@ extension VerbShape {
                 ),
                 OptionShape(
                     name: "new-replica", help: "make a new replica where another one is known, or where the mark cannot be read"),
-                OptionShape(
-                    name: "object-lock", value: "MODE:DAYS",
-                    help:
-                        "what is copied to buckets with Object Lock cannot be removed for so long: governance:30, compliance:365; with --relist also what is there already"
-                ),
-                OptionShape(name: "legal-hold", help: "the same until the hold is lifted"),
+                objectLock, legalHold,
                 OptionShape(name: "limit", value: "RATE", help: "read at most so many bytes a second: 10M, 512K, 1.5G"),
                 OptionShape(name: "jobs", value: "N", help: "how many resources are worked on at once, 1 to 64"),
                 OptionShape(name: "dry-run", help: "say what would be done, write nothing"),
@@ -117,8 +117,11 @@ extension VerbShape {
                 OperandShape(name: "SOURCE", help: locationHelp), OperandShape(name: "TARGET", help: "the same"),
             ],
             options: [
-                OptionShape(name: "output", short: "o", value: "FILE", help: "write the plan to a file"), connections, option,
-                json,
+                OptionShape(name: "output", short: "o", value: "FILE", help: "write the plan to a file"),
+                OptionShape(
+                    name: "object-lock", value: "MODE:DAYS",
+                    help: "as for sync; what apply copies cannot be removed for so long, counted from then"),
+                legalHold, connections, option, json,
             ],
             codes: [
                 .done, .refused, .usage, .damage, .noStore, .unavailable, .cannotWrite, .readWrite, .tryAgain, .permission,
@@ -127,7 +130,7 @@ extension VerbShape {
             ]),
         .apply: VerbShape(
             summary: "do what a plan says, and nothing else",
-            details: "Computes the plan again, guards included, and does it only if it is equal.",
+            details: "Computes the plan again, guards included, and does it only if it is equal, with the locks that it names.",
             operands: [OperandShape(name: "PLAN", help: "a file that plan wrote")], options: [connections, option, json],
             codes: ExitCode.allCases),
         .inspect: VerbShape(

@@ -44,11 +44,13 @@ private func reason(_ line: String) -> String? { reason(line.split(separator: " 
     @Test func theOtherVerbs() throws {
         #expect(
             try described("plan A B -o p.json --json")
-                == "plan(source: \"A\", target: \"B\", output: Optional(\"p.json\"), json: true)")
+                == "plan(source: \"A\", target: \"B\", lock: nil, output: Optional(\"p.json\"), json: true)")
         #expect(
-            try described("plan A B -op.json") == "plan(source: \"A\", target: \"B\", output: Optional(\"p.json\"), json: false)")
+            try described("plan A B -op.json")
+                == "plan(source: \"A\", target: \"B\", lock: nil, output: Optional(\"p.json\"), json: false)")
         #expect(
-            try described("plan A B --output=p") == "plan(source: \"A\", target: \"B\", output: Optional(\"p\"), json: false)")
+            try described("plan A B --output=p")
+                == "plan(source: \"A\", target: \"B\", lock: nil, output: Optional(\"p\"), json: false)")
         #expect(try described("apply p.json") == "apply(plan: \"p.json\", json: false)")
         #expect(try described("inspect --json ptar:/a") == "inspect(location: \"ptar:/a\", json: true)")
         #expect(

@@ -99,7 +99,9 @@ import Testing
                 + "[--allow-loss] [--new-replica] [--object-lock MODE:DAYS] [--legal-hold] [--limit RATE] [--jobs N] [--dry-run] [--connections N] [--option NAME=VALUE …] [--json] [--quiet]"
         )
         #expect(
-            HelpText.usage(of: .plan) == "sealift plan SOURCE TARGET [-o FILE] [--connections N] [--option NAME=VALUE …] [--json]"
+            HelpText.usage(of: .plan)
+                == "sealift plan SOURCE TARGET [-o FILE] [--object-lock MODE:DAYS] [--legal-hold] [--connections N] "
+                + "[--option NAME=VALUE …] [--json]"
         )
         #expect(
             HelpText.usage(of: .verify)

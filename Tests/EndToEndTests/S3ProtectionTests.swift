@@ -63,6 +63,36 @@ struct S3ProtectionTests {
         #expect(place.resources("back") == place.resources("source"))
     }
 
+    @Test("A plan with a lock is applied with it")
+    func plannedLock() async throws {
+        let bucket = try await BucketPlace.locked()
+        let (place, store) = try await Self.place(bucket, seed: 16, states: 1)
+        let words = ["plan", place("source"), "@remote", "--object-lock", "governance:9", "--legal-hold"]
+        let plan = try await place.json(words[0], words[1], words[2], words[3], words[4], words[5])
+        #expect(plan.target?["lock"]?["mode"] == .string("governance") && plan.target?["lock"]?["days"] == .number(9))
+        let text = try await place.sealift(words[0], words[1], words[2], words[3], words[4], words[5], "-o", place("plan")).out
+        #expect(text.contains("would be locked for 9 days (governance) and held"))
+        #expect(try await bucket.names("") == [])
+        // Another lock than the plan's, or one that no plan has, is another plan.
+        let written = try #require(place.folder.contents(of: "plan"))
+        for (old, new) in [
+            ("\"days\": 9", "\"days\": 0"), ("governance", "forever"), ("\"legal_hold\": true", "\"legal_hold\": 1"),
+        ] {
+            let spoilt = String(decoding: written, as: UTF8.self).replacing(old, with: new)
+            try place.folder.put("spoilt", Array(spoilt.utf8))
+            _ = try await place.fails(64, "apply", place("spoilt"))
+        }
+        #expect(try await bucket.names("") == [])
+        let report = try await place.json("apply", place("plan"))
+        #expect(report.target?["lock"]?["mode"] == .string("governance"))
+        for key in store.keys() {
+            #expect(try await bucket.retention(key.path)?.hasPrefix("GOVERNANCE") == true)
+            #expect(try await bucket.isHeld(key.path))
+        }
+        let folder = try await place.fails(64, "plan", place("source"), place("folder"), "--object-lock", "governance:9")
+        #expect(folder.contains("Object Lock"))
+    }
+
     @Test("Where nothing can be locked, nothing is written")
     func refusals() async throws {
         let bucket = try await BucketPlace()
