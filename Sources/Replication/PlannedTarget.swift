@@ -17,6 +17,8 @@ public struct PlannedTarget: Sendable {
     public let copiesConfig: Bool
     /// The CONFIG's bytes.
     public let configByteCount: Int64
+    /// What of it the source must bring back first.
+    public internal(set) var cold = ColdReport()
     /// What everything that is copied gets; nil leaves it to the place.
     public let lock: ResourceLock?
     /// What cannot be copied, or must not be leant on.

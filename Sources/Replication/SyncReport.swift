@@ -19,11 +19,15 @@ public struct SyncOptions: Sendable {
     public var newReplica: Bool
     /// What everything that is published gets; nil leaves it to the place.
     public var lock: ResourceLock?
+    /// How what is cold at the source is brought back; nil asks for nothing.
+    public var recall: Recall?
 
     public init(
         verify: VerificationDepth = .sample, name: String? = nil, relist: Bool = false, allowIncomplete: Bool = false,
-        allowLoss: Bool = false, newReplica: Bool = false, isVerifyDemanded: Bool = false, lock: ResourceLock? = nil
+        allowLoss: Bool = false, newReplica: Bool = false, isVerifyDemanded: Bool = false, lock: ResourceLock? = nil,
+        recall: Recall? = nil
     ) {
+        self.recall = recall
         self.verify = verify
         self.isVerifyDemanded = isVerifyDemanded
         self.name = name

@@ -6,9 +6,9 @@ internal import Synchronization
 
 /// Brings targets up to date with a source: cut, difference, plan, transfer, publish, record (design.md, "One sync").
 public struct SyncRun: Sendable {
-    private let source: any StoreReader
+    let source: any StoreReader
     private let targets: [any Store]
-    private let options: SyncOptions
+    let options: SyncOptions
     private let environment: RunEnvironment
     private let limits: BatchLimits
     private let approval: (@Sendable (PlannedTarget) throws -> Void)?
@@ -83,9 +83,10 @@ public struct SyncRun: Sendable {
         let planner = TargetPlanner(source: opened, cut: cut, environment: environment, options: options)
         var planned: [PlannedTarget] = []
         for survey in surveys {
-            planned.append(
-                try PlannedTarget(
-                    source: opened, cut: cut, survey: survey, plan: try await planner.plan(survey), options: options))
+            let plan = try await planner.plan(survey)
+            var target = try PlannedTarget(source: opened, cut: cut, survey: survey, plan: plan, options: options)
+            target.cold = try await cold(in: plan, recall: nil)
+            planned.append(target)
         }
         return planned
     }
@@ -221,6 +222,7 @@ public struct SyncRun: Sendable {
             do {
                 let plan = try await planner.plan(survey)
                 try approve(survey, plan, planner)
+                try await demandWarm(plan)
                 let lane = try await takeIntoUse(index, survey, plan, planner, number: lanes.count, state: &state)
                 lanes.append(lane)
                 indices.append(index)

@@ -17,6 +17,13 @@ public protocol StoreReader: Sendable {
     /// This place for a server that can copy from it; nil where there is no such server, or it is not to be asked. Only looks.
     func copyOrigin() async throws -> CopyOrigin?
 
+    /// Whether these can be read at once. Only looks; costs nothing where no listing has shown anything cold.
+    func warmth(of keys: [ResourceKey]) async throws -> [Warmth]
+
+    /// Asks for cold resources to be brought back. What is under way or ready already is no error. The place knows what it was asked for: nobody
+    /// else has to remember.
+    func recall(_ keys: [ResourceKey], _ recall: Recall) async throws
+
     /// Whether anything is there at all.
     ///
     /// - Throws: `.unavailable`, `.permission`; `.cannotWrite` where something that cannot hold a store is in the way (a file).
@@ -82,6 +89,10 @@ public protocol StoreReader: Sendable {
 /// Places that are nobody's machine but ours.
 extension StoreReader {
     public func copyOrigin() async throws -> CopyOrigin? { nil }
+
+    public func warmth(of keys: [ResourceKey]) async throws -> [Warmth] { keys.map { _ in .ready } }
+
+    public func recall(_ keys: [ResourceKey], _ recall: Recall) async throws {}
 
     public func modified(of key: ResourceKey) async throws -> Timestamp {
         guard case .regular(_, let modified) = try await attributes(of: [key])[0] else { throw Vanished(key) }

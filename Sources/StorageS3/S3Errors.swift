@@ -36,7 +36,10 @@ enum S3Errors {
         case (_, "QuotaExceeded"), (507, _):
             return (.readWrite, "the quota is used up", "Raise the quota, or make room.")
         case (_, "InvalidObjectState"):
-            return (.unavailable, "it lies in a cold storage class and must be restored first", "Ask the provider to restore it.")
+            return (
+                .unavailable, "it lies in a cold storage class and must be restored first",
+                "Ask for it: sync has --recall for a source; else restore it with the provider's tools."
+            )
         case (_, "AuthorizationHeaderMalformed"), (301, _), (307, _):
             return (
                 .configuration, "the server answers for another region or endpoint", "Set region, and endpoint where it differs."

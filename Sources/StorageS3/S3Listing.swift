@@ -10,6 +10,8 @@ struct S3ListPage: Sendable {
         var modified: String
         /// The ETag without its quotes; empty when there is none.
         var tag: String
+        /// Empty where the server names none.
+        var storageClass = ""
     }
 
     var objects: [Object] = []
@@ -34,7 +36,9 @@ struct S3ListPage: Sendable {
             }
             let tag = (xml.text("ETag", of: index) ?? "").filter { $0 != "\"" }
             objects.append(
-                Object(key: try decoded(key), size: size, modified: xml.text("LastModified", of: index) ?? "", tag: tag))
+                Object(
+                    key: try decoded(key), size: size, modified: xml.text("LastModified", of: index) ?? "", tag: tag,
+                    storageClass: xml.text("StorageClass", of: index) ?? ""))
         }
         for index in xml.children(named: "CommonPrefixes") { prefixes.append(try decoded(xml.text("Prefix", of: index) ?? "")) }
         guard xml.text("IsTruncated") == "true" else { return }
@@ -106,6 +110,7 @@ extension S3Store {
                 if let last, !last.utf8.lexicographicallyPrecedes(object.key.utf8) { throw odd("is not in ascending order") }
                 last = object.key
             }
+            noteClasses(of: page)
             emptyPages = page.objects.isEmpty && page.prefixes.isEmpty ? emptyPages + 1 : 0
             guard try use(page), let next = page.token else { return }
             guard next != token, emptyPages < Self.emptyPagesMax else { throw odd("goes in circles") }

@@ -83,7 +83,7 @@ extension S3Store {
 
     /// No server that was met honours a condition on the target here, so the name was looked for before.
     func copy(_ key: ResourceKey, _ original: S3Original, _ staged: S3Staged) async throws -> PublishOutcome {
-        var call = unlessTaken(writing(S3Call(.put, objectKey(key)), modified: staged.modified)).with(
+        var call = unlessTaken(writing(S3Call(.put, objectKey(key)), key, modified: staged.modified)).with(
             "x-amz-metadata-directive", "REPLACE")
         let computes = state.withLock { $0.abilities.checksums == true }
         if computes { call = call.with("x-amz-checksum-algorithm", "SHA256") }

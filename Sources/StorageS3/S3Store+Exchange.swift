@@ -54,7 +54,7 @@ extension S3Store {
     }
 
     private func replace(_ key: ResourceKey, _ body: HTTPBody, _ staged: S3Staged, over there: S3Answer) async throws {
-        let call = writing(S3Call(.put, objectKey(key)), modified: staged.modified).sending(body)
+        let call = writing(S3Call(.put, objectKey(key)), key, modified: staged.modified).sending(body)
             .with("Content-MD5", Base64.text(MD5.digest(of: body)))
         var conditions: [String?] = [nil]
         // radosgw compares with the quotes, which its tags do not have: where nothing has changed, the bare tag is tried.

@@ -47,7 +47,7 @@ extension S3Store {
 
     private func put(_ key: ResourceKey, _ body: HTTPBody, _ staged: S3Staged) async throws -> PublishOutcome {
         let sum = MD5.digest(of: body)
-        let call = unlessTaken(writing(S3Call(.put, objectKey(key)), modified: staged.modified)).sending(body)
+        let call = unlessTaken(writing(S3Call(.put, objectKey(key)), key, modified: staged.modified)).sending(body)
             .with("Content-MD5", Base64.text(sum))
         let checksum = S3Checksum.text(call.payload)
         var answer = try await send(sendsChecksums ? call.with(S3Checksum.header, checksum) : call, "cannot publish", key)

@@ -69,7 +69,7 @@ extension S3Store {
 
     /// - Parameter ofCopies: its parts are copied by the server, and nobody here knows their checksums.
     func beginUpload(_ key: ResourceKey, modified: Timestamp, ofCopies: Bool = false) async throws -> S3Begun {
-        let call = writing(S3Call(.post, objectKey(key)).asking([("uploads", nil)]), modified: modified)
+        let call = writing(S3Call(.post, objectKey(key)).asking([("uploads", nil)]), key, modified: modified)
         // With checksums each part must have one, which not every server that knows them for whole objects can do.
         var hasChecksums = !ofCopies && state.withLock { $0.abilities.checksums == true && !$0.refusesChecksumsOfParts }
         var answer = try await send(hasChecksums ? call.with("x-amz-checksum-algorithm", "SHA256") : call, "cannot write", key)
@@ -88,10 +88,13 @@ extension S3Store {
     }
 
     /// What every new object gets beside its bytes.
-    func writing(_ call: S3Call, modified: Timestamp) -> S3Call {
+    ///
+    /// CONFIG is never cold: clients read it whenever they open the store. plakar keeps a second one beside it as `CONFIG.frozen`.
+    func writing(_ call: S3Call, _ key: ResourceKey, modified: Timestamp) -> S3Call {
         let dated = call.with(S3Names.modifiedHeader, String(modified.nanoseconds)).with(
             "Content-Type", "application/octet-stream")
-        let classed = settings.storageClass.map { dated.with("x-amz-storage-class", $0) } ?? dated
+        let wanted = settings.storageClass.flatMap { key.kind == .config && Self.coldClasses.contains($0) ? nil : $0 }
+        let classed = wanted.map { dated.with("x-amz-storage-class", $0) } ?? dated
         return state.withLock { $0.lock }?.on(classed) ?? classed
     }
 

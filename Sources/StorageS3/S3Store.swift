@@ -83,6 +83,10 @@ struct S3State {
     var refusesConditions = false
     /// It compares the ETag of an object of parts with another one than it shows.
     var mistakesTagsOfParts = false
+    /// A listing has named a class that must be recalled.
+    var hasSeenCold = false
+    /// Whether such objects are really not to be read; nil before anybody tried.
+    var isReallyCold: Bool?
     /// It copied nothing when it was asked to.
     var refusesCopies = false
     /// ``honoursConditions`` of an earlier run, as its probe tells.

@@ -71,6 +71,8 @@ struct S3XML: Sendable {
     /// The text of an element, entities resolved.
     func text(of index: Int) -> String {
         let range = elements[index].text
+        // Sections and comments are the only markup in a text.
+        if bytes[range].contains(UInt8(ascii: "<")) { return String(decoding: Self.unwrapped(bytes[range]), as: UTF8.self) }
         guard bytes[range].contains(UInt8(ascii: "&")) else { return String(decoding: bytes[range], as: UTF8.self) }
         return String(decoding: Self.resolved(bytes[range]), as: UTF8.self)
     }
@@ -79,6 +81,27 @@ struct S3XML: Sendable {
         let range = elements[index].name
         guard range.count == name.utf8CodeUnitCount else { return false }
         return bytes[range].elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+    }
+
+    static let sectionBegin: StaticString = "<![CDATA["
+    static let sectionEnd: StaticString = "]]>"
+
+    /// A text with sections, whose content stands for itself (moto wraps its messages so), and comments, which say nothing.
+    private static func unwrapped(_ raw: ArraySlice<UInt8>) -> [UInt8] {
+        var result: [UInt8] = []
+        var rest = raw
+        while let start = rest.firstIndex(of: UInt8(ascii: "<")) {
+            result += resolved(rest[..<start])
+            rest = rest[start...]
+            let isSection = rest.starts(with: sectionBegin.description.utf8)
+            let end = Array((isSection ? sectionEnd : "-->").description.utf8)
+            let content = rest.dropFirst(isSection ? sectionBegin.utf8CodeUnitCount : 4)
+            // The parser has seen that it ends.
+            let stop = content.indices.first { content[$0...].starts(with: end) } ?? content.endIndex
+            if isSection { result += content[..<stop] }
+            rest = content[stop...].dropFirst(end.count)
+        }
+        return result + resolved(rest)
     }
 
     /// Entities that are none stay as they are: servers that forget to escape an ampersand exist.
@@ -144,8 +167,12 @@ private struct Parser {
         switch peek(1) {
         case UInt8(ascii: "?"): try skip(past: "?>")
         case UInt8(ascii: "!"):
+            if !open.isEmpty, bytes[position...].starts(with: S3XML.sectionBegin.description.utf8) {
+                position += S3XML.sectionBegin.utf8CodeUnitCount
+                return try skip(past: S3XML.sectionEnd)
+            }
             guard bytes[position...].starts(with: "<!--".utf8) else {
-                throw S3XML.Damage(reason: "it has a document type or a section")
+                throw S3XML.Damage(reason: "it has a document type, or a section outside its root")
             }
             position += 4
             try skip(past: "-->")
@@ -220,7 +247,7 @@ private struct Parser {
             }
             position += 1
         }
-        throw S3XML.Damage(reason: "a comment or an instruction does not end")
+        throw S3XML.Damage(reason: "a comment, a section or an instruction does not end")
     }
 
     private func peek(_ distance: Int) -> UInt8? { position + distance < bytes.count ? bytes[position + distance] : nil }

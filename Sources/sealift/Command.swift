@@ -141,7 +141,8 @@ extension SyncCall {
             relist: words.has("relist"),
             allowIncomplete: words.has("allow-incomplete"), allowLoss: words.has("allow-loss"),
             newReplica: words.has("new-replica"),
-            isVerifyDemanded: words["verify"] != nil, lock: try Self.lock(words))
+            isVerifyDemanded: words["verify"] != nil, lock: try Self.lock(words),
+            recall: try Self.recall(words))
         isDryRun = words.has("dry-run")
         json = words.has("json")
         quiet = words.has("quiet")
@@ -149,6 +150,20 @@ extension SyncCall {
 }
 
 extension SyncCall {
+    /// What `--recall TIER[,DAYS]` asks for; nil without it.
+    private static func recall(_ words: ParsedWords) throws(UsageError) -> Recall? {
+        guard let text = words["recall"] else { return nil }
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        let days = parts.count == 2 && parts[1].utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(parts[1]) : nil
+        guard let tier = Recall.Tier(rawValue: String(parts[0])),
+            parts.count == 1 || days.map({ (1...Recall.daysMax).contains($0) }) == true
+        else {
+            throw UsageError(
+                "--recall wants expedited, standard or bulk, and after a comma 1 to \(Recall.daysMax) days", verb: words.verb)
+        }
+        return Recall(tier: tier, days: days ?? Recall.daysStandard)
+    }
+
     /// What `--object-lock MODE:DAYS` and `--legal-hold` ask for; nil without them.
     static func lock(_ words: ParsedWords) throws(UsageError) -> ResourceLock? {
         var retention: ResourceLock.Retention?

@@ -41,6 +41,7 @@ struct PlanCommand: Sendable {
         let result = context.output
         result.line(summary(of: plan))
         if output == nil { try plan.forEachCopy { key, bytes in result.line("  copy \(key) (\(bytes) bytes)") } }
+        if !plan.cold.isEmpty { for line in plan.cold.lines { result.line("  \(line)") } }
         if let counts = plan.requests.target { result.line("  about \(counts.line) there") }
         if let counts = plan.requests.source { result.line("  about \(counts.line) at the source") }
         if plan.copiesConfig { result.line("  copy CONFIG (\(plan.configByteCount) bytes), last of all") }
@@ -73,7 +74,7 @@ struct PlanCommand: Sendable {
             "already_there": .init(plan.alreadyThere), "target_only": .init(plan.targetOnly),
             "requests": .init(plan.requests.target), "source_requests": .init(plan.requests.source),
             "object_lock": .init(standing.protection.objectLock), "versioning": .init(standing.protection.versioning),
-            "lock": plan.lock?.json ?? .null, "copies_config": .boolean(plan.copiesConfig),
+            "cold": plan.cold.json, "lock": plan.lock?.json ?? .null, "copies_config": .boolean(plan.copiesConfig),
             "failed": .array(plan.damage.map(\.json)),
         ]
     }

@@ -72,6 +72,31 @@ extension RequestCounts {
     var line: String { "\(puts) PUT/POST, \(lists) LIST, \(gets) GET/HEAD" }
 }
 
+extension ColdReport {
+    var json: JSONText {
+        guard !isEmpty else { return .null }
+        return ["cold": .init(cold), "recalling": .init(recalling), "classes": .array(classes.sorted().map { .string($0) })]
+    }
+
+    /// For people: how much, and what the tiers are. The times are those that Amazon names.
+    var lines: [String] {
+        var lines: [String] = []
+        func amount(_ tally: Tally) -> String {
+            "\(counted(tally.packfiles, "packfile")) and \(counted(tally.states, "state")), \(byteText(tally.bytes))"
+        }
+        if !cold.isEmpty {
+            lines.append(
+                "\(amount(cold)) of it lie in \(classes.sorted().joined(separator: ", ")) and must be recalled (--recall):")
+            if classes.contains("GLACIER") {
+                lines.append("  GLACIER: expedited 1 to 5 minutes, standard 3 to 5 hours, bulk 5 to 12")
+            }
+            if classes.contains("DEEP_ARCHIVE") { lines.append("  DEEP_ARCHIVE: standard within 12 hours, bulk within 48") }
+        }
+        if !recalling.isEmpty { lines.append("\(amount(recalling)) of it are being recalled") }
+        return lines
+    }
+}
+
 extension ResourceLock {
     var json: JSONText {
         [

@@ -103,6 +103,11 @@ extension VerbShape {
                 OptionShape(
                     name: "new-replica", help: "make a new replica where another one is known, or where the mark cannot be read"),
                 objectLock, legalHold,
+                OptionShape(
+                    name: "recall", value: "TIER[,DAYS]",
+                    help:
+                        "have what lies in cold storage classes of the source brought back for so many days (7): expedited, standard, bulk"
+                ),
                 OptionShape(name: "limit", value: "RATE", help: "read at most so many bytes a second: 10M, 512K, 1.5G"),
                 OptionShape(name: "jobs", value: "N", help: "how many resources are worked on at once, 1 to 64"),
                 OptionShape(name: "dry-run", help: "say what would be done, write nothing"),

@@ -96,7 +96,7 @@ import Testing
         #expect(
             HelpText.usage(of: .sync)
                 == "sealift sync SOURCE TARGET [TARGET …] [--verify none|sample|all] [--name TEXT] [--relist] [--allow-incomplete] "
-                + "[--allow-loss] [--new-replica] [--object-lock MODE:DAYS] [--legal-hold] [--limit RATE] [--jobs N] [--dry-run] [--connections N] [--option NAME=VALUE …] [--json] [--quiet]"
+                + "[--allow-loss] [--new-replica] [--object-lock MODE:DAYS] [--legal-hold] [--recall TIER[,DAYS]] [--limit RATE] [--jobs N] [--dry-run] [--connections N] [--option NAME=VALUE …] [--json] [--quiet]"
         )
         #expect(
             HelpText.usage(of: .plan)

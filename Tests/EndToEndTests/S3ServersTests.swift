@@ -72,4 +72,41 @@ struct S3ServersTests {
         try await place.sealift("verify", "@copy", "--against", "@made")
         #expect(place.resources("second").allSatisfy { wanted[$0] == $1 } && !wanted.isEmpty)
     }
+
+    @Test(
+        "What lies cold is planned, recalled, and copied by a later run",
+        .enabled(if: OtherServer.moto.isThere, Comment(rawValue: OtherServer.moto.reason)))
+    func cold() async throws {
+        let place = try Workplace()
+        let bucket = try await OtherServer.moto.place()
+        try S3Tests.name(["frozen": bucket.settings.place], more: ["storage_class: \"GLACIER\""], in: place)
+        let store = GeneratedStore(seed: 22, Shape.heavy(states: 2))
+        try store.place(in: FolderSink(place.folder, "source"))
+        // Nothing of it can be read back.
+        try await place.sealift("sync", place("source"), "@frozen", "--verify", "none")
+        for key in store.keys() { #expect(try await bucket.storageClass(key.path) == "GLACIER") }
+        #expect(try await bucket.storageClass("CONFIG") == nil)
+        // As plakar leaves it.
+        try await bucket.put("CONFIG.frozen", try await bucket.get("CONFIG"), [("x-amz-storage-class", "GLACIER")])
+        #expect(try await place.json("inspect", "@frozen")["foreign"] == .number(0))
+
+        let packfiles = store.keys().filter { $0.kind == .packfile }.count
+        let plan = try await place.json("plan", "@frozen", place("back"))
+        #expect(plan.target?["cold"]?["cold"]?["packfiles"] == .number(Double(packfiles)))
+        #expect(plan.target?["cold"]?["classes"]?[0] == .string("GLACIER"))
+        #expect(try await place.sealift("plan", "@frozen", place("back")).out.contains("bulk 5 to 12"))
+        let refused = try await place.fails(69, "sync", "@frozen", place("back"))
+        #expect(refused.contains("\(packfiles) packfiles and 2 states") && refused.contains("--recall"))
+        #expect(place.folder.contents(of: "back/CONFIG") == nil)
+        for wrong in ["slow", "bulk,0", "bulk,366", "bulk,x", "bulk,1,2", ""] {
+            _ = try await place.fails(64, "sync", "@frozen", place("back"), "--recall", wrong)
+        }
+        // What was asked for stands at the server: any later run finds it, asked for again or not.
+        let asked = try await place.fails(75, "sync", "@frozen", place("back"), "--recall", "bulk,2")
+        #expect(asked.contains("being recalled from GLACIER"))
+        try await place.run(["rm", "-rf", place("state")])
+        try await place.sealift("sync", "@frozen", place("back"), "--verify", "all")
+        #expect(place.resources("back") == place.resources("source"))
+        #expect(try await place.json("plan", "@frozen", place("other")).target?["cold"] == .null)
+    }
 }

@@ -18,12 +18,14 @@ struct S3Tests {
 
     /// Writes `stores.yml`.
     static func name(
-        _ locations: [String: String], key: String = "testkey", secret: String = "testsecret1", in place: Workplace
+        _ locations: [String: String], key: String = "testkey", secret: String = "testsecret1", more: [String] = [],
+        in place: Workplace
     ) throws {
         var lines = ["version: v1.0.0", "stores:"]
         for (name, location) in locations.sorted(by: { $0.key < $1.key }) {
             lines += ["    \(name):", "        location: \(location)", "        access_key: \"\(key)\""]
             lines += ["        secret_access_key: \"\(secret)\"", "        use_tls: \"false\""]
+            lines += more.map { "        \($0)" }
         }
         try place.folder.putFolder("home/.config/plakar")
         try place.folder.put("home/.config/plakar/stores.yml", Array((lines.joined(separator: "\n") + "\n").utf8))

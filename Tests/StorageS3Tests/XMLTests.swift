@@ -1,3 +1,4 @@
+import HTTPClient
 import StorageTesting
 import Testing
 
@@ -15,6 +16,15 @@ private func reason(_ text: String) -> String? {
 }
 
 @Suite struct XMLTests {
+    /// Sections stand for themselves, comments for nothing.
+    @Test func textsWithSectionsAndComments() throws {
+        let xml = try S3XML(
+            parsing: Array("<E><A><![CDATA[a<b>&amp;]]]]></A><B>1<!-- 2 -->&lt;<![CDATA[]]>3</B><C> <![CDATA[x]]></C></E>".utf8))
+        #expect(xml.text("A") == "a<b>&amp;]]" && xml.text("B") == "1<3" && xml.text("C") == " x")
+        let error = Array("<Error><Code>InvalidObjectState</Code><Message><![CDATA[no]]></Message></Error>".utf8)
+        #expect(S3ErrorDocument(HTTPResponse(status: 403, headers: HTTPHeaders([]), bytes: error)).code == "InvalidObjectState")
+    }
+
     @Test func readsWhatServersSend() throws {
         let xml = try parsed(
             """
@@ -34,7 +44,8 @@ private func reason(_ text: String) -> String? {
     @Test(arguments: [
         "", " ", "<", "<a", "<a>", "<a></b>", "<a/><b/>", "x<a/>", "<a></a>x", "<a><b></a></b>", "</a>", "<a b=\"></a>",
         "<!DOCTYPE a><a/>",
-        "<a><![CDATA[x]]></a>", "<?xml", "<a><!-- </a>", "<a></a b>", "< a/>", "<a<b/></a>",
+        "<a><![CDATA[x]></a>", "<![CDATA[x]]><a/>", "<a/><![CDATA[x]]>", "<?xml", "<a><!-- </a>", "<a></a b>", "< a/>",
+        "<a<b/></a>",
     ])
     func refusesWhatIsNone(_ text: String) {
         #expect(reason(text) != nil)
@@ -59,7 +70,8 @@ private func reason(_ text: String) -> String? {
         let pieces = [
             "<", ">", "/", "</", "/>", "a", "b", "<a>", "</a>", "<a/>", "&amp;", "&#1;", "&", ";", "\"", "'", "=", " ", "<!--",
             "-->", "<?", "?>",
-            "<!", "[", "\u{0}", "é", "<Contents>", "</Contents>", "<Key>", "</Key>", "<ListBucketResult>", "</ListBucketResult>",
+            "<!", "[", "<![CDATA[", "]]>", "\u{0}", "é", "<Contents>", "</Contents>", "<Key>", "</Key>", "<ListBucketResult>",
+            "</ListBucketResult>",
             "<Size>1</Size>",
         ]
         var random = SeededRandom(seed: seed)

@@ -114,6 +114,11 @@ public struct BucketPlace: StorePlace {
         return answer.response.bytes
     }
 
+    /// As its head says; nil where it says none.
+    public func storageClass(_ name: String) async throws -> String? {
+        try await client.send(S3Call(.head, settings.key(name))).response.headers["x-amz-storage-class"]
+    }
+
     public func remove(_ name: String) async throws {
         let answer = try await client.send(S3Call(.delete, settings.key(name)))
         guard answer.isSuccess else { throw Odd(status: answer.status) }
