@@ -25,7 +25,7 @@ extension CatalogReading {
         return try points(replica: number, sequence: last).first
     }
 
-    /// The newest point that each replica has of a source, newest first; without those that were renounced.
+    /// The newest point that each replica has of a source, newest first, those that were renounced among them.
     ///
     /// - Parameters:
     ///   - identity: what the source is called.
@@ -36,10 +36,12 @@ extension CatalogReading {
         guard let repository = try number(of: repository) else { return [] }
         let found = try database.with(
             """
-            SELECT p.replica, max(p.sequence) AS newest FROM points p JOIN replicas r ON r.number = p.replica
+            SELECT p.replica, max(p.sequence) FROM points p JOIN replicas r ON r.number = p.replica
                 LEFT JOIN point_anchors a ON a.replica = p.replica AND a.sequence = p.sequence
-            WHERE r.repository = ?1 AND (p.source_identity = ?2 OR a.anchor = ?3) GROUP BY p.replica
-                HAVING NOT EXISTS (SELECT 1 FROM renounced_points x WHERE x.replica = p.replica AND x.sequence = newest)
+            WHERE r.repository = ?1 AND (p.source_identity = ?2 OR a.anchor = ?3 OR EXISTS (
+                SELECT 1 FROM point_sources s WHERE s.replica = p.replica AND s.sequence = p.sequence
+                    AND (s.identity = ?2 OR s.anchor = ?3)))
+            GROUP BY p.replica
             """
         ) { statement in
             statement.bind(1, repository)
@@ -51,6 +53,24 @@ extension CatalogReading {
         }
         return try found.compactMap { try points(replica: $0.replica, sequence: $0.sequence).first }
             .sorted { $0.point.created > $1.point.created }
+    }
+
+    /// Whether a point names a resource, as one that the replica holds or held.
+    public func names(_ key: ResourceKey, in point: CatalogPoint) throws -> Bool {
+        guard let number = try number(of: point.replica) else { return false }
+        return try database.with(
+            """
+            SELECT 1 FROM holdings WHERE replica = ?1 AND kind = ?2 AND id = ?3
+                AND first_point <= ?5 AND (last_point IS NULL OR last_point >= ?5)
+            UNION ALL
+            SELECT 1 FROM former_holdings WHERE replica = ?1 AND kind = ?2 AND id = ?3 AND first_point <= ?5 AND last_point >= ?5
+            """
+        ) { statement in
+            statement.bind(1, number)
+            statement.bind(2, key)
+            statement.bind(5, point.sequence)
+            return try statement.step()
+        }
     }
 
     /// Whether somebody said that the source of a point no longer has what it names.
@@ -246,6 +266,20 @@ extension CatalogWriting {
                 statement.bind(2, point.sequence)
                 try statement.run()
             }
+        }
+    }
+
+    /// Records that another source than the one that a point was taken from has just what it names.
+    ///
+    /// - Parameter anchor: what stays with that source when it is moved.
+    public func met(_ point: CatalogPoint, at identity: String, anchor: String?) throws {
+        try database.with("INSERT INTO point_sources VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING") { statement in
+            statement.bind(1, try knownNumber(of: point.replica))
+            statement.bind(2, point.sequence)
+            statement.bind(3, identity)
+            // An anchor is never empty.
+            statement.bind(4, anchor ?? "")
+            try statement.run()
         }
     }
 

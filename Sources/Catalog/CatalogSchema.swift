@@ -212,8 +212,16 @@ private let schema3 = """
     ) STRICT, WITHOUT ROWID;
     """
 
-// Points that a source need no longer match, by somebody's word.
+// Points that a source need no longer match, by somebody's word; other sources that were found to have just what a point names.
 private let schema4 = """
+    CREATE TABLE point_sources (
+        replica INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        identity TEXT NOT NULL,
+        anchor TEXT NOT NULL,
+        PRIMARY KEY (replica, sequence, identity, anchor)
+    ) STRICT, WITHOUT ROWID;
+
     CREATE TABLE renounced_points (
         replica INTEGER NOT NULL,
         sequence INTEGER NOT NULL,

@@ -36,12 +36,14 @@ extension Guards {
         let lost = [counted(loss.states, "state"), counted(loss.packfiles, "packfile")].compactMap { $0 }
         // A new state may drop packfiles, and never states.
         let unexplained = loss.packfiles > 0 ? ", and no new state says why" : ""
+        let excuse =
+            loss.states > 0
+            ? "If the source was put back to an older state and that is meant, copy it to another place with --allow-loss."
+            : "If a maintenance was deleting while the last sync ran, the next backup explains it, and so does --allow-loss."
         return Refusal(
             reason: "the source lost \(lost.joined(separator: " and ")) that recovery point \(point) names\(unexplained)",
             ids: loss.ids,
-            advice:
-                "If it was put back to an older state, and that is meant: --allow-loss, to another place than the replicas that know more. "
-                + "Else restore what is gone with: \(repair)")
+            advice: "\(excuse) Else restore what is gone with: \(repair)")
     }
 
     private static func counted(_ count: Int, _ thing: String) -> String? {

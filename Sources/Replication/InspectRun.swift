@@ -69,7 +69,14 @@ public struct InspectRun: Sendable {
         let states = try await StoreListing.list(.state, of: reader, in: environment, passingOver: true)
         let packfiles = try await StoreListing.list(.packfile, of: reader, in: environment, passingOver: true)
         report.folders = states.unlisted + packfiles.unlisted
-        let extras = try await reader.extras()
+        if mark.marker == nil, mark.damage == nil { report.folders += states.lostFolders + packfiles.lostFolders }
+        var extras = StoreExtras()
+        do {
+            extras = try await reader.extras()
+        } catch let failure as Failure where !report.folders.isEmpty && [.permission, .readWrite, .damage].contains(failure.kind)
+        {
+            // It looks into the same folders once more.
+        }
         report.standing = try await reader.standing()
         // By now a server has been asked something.
         report.capabilities = reader.capabilities

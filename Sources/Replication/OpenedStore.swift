@@ -44,12 +44,16 @@ struct OpenedStore: Sendable {
                 advice: healConfig(at: reader.place))
         }
         let marker = try await ReplicaMark.look(at: reader).marker
+        let replica = marker.flatMap { ReplicaID(hex: $0.replicaID) }
         return OpenedStore(
             reader: reader, configuration: configuration, configBytes: bytes, configModified: modified,
-            identity: marker.map { "replica \($0.replicaID)" } ?? reader.place,
+            identity: replica.map { identity(of: $0) } ?? reader.place,
             anchor: marker == nil ? try await reader.footprint().anchor : nil,
-            replica: marker.flatMap { ReplicaID(hex: $0.replicaID) })
+            replica: replica)
     }
+
+    /// What a replica is called as a source, wherever it is.
+    static func identity(of replica: ReplicaID) -> String { "replica \(replica)" }
 
     /// CONFIG's bytes and time, or nil without one.
     static func readConfig(of reader: any StoreReader) async throws -> ([UInt8], Timestamp)? {

@@ -10,12 +10,17 @@ internal import Storage
 struct SourceHistory: Sendable {
     /// Newest first.
     let points: [CatalogPoint]
+    /// What somebody said is no measure any more: it still tells which states are not new.
+    private let renounced: [CatalogPoint]
     /// The replica that the source is itself.
     private let own: ReplicaID?
 
+    var isEmpty: Bool { points.isEmpty && renounced.isEmpty }
+
     /// Looked up before the source is cut: what another run records meanwhile may be newer than the cut.
     static func remembered(of source: OpenedStore, in catalog: StateCatalog) async throws -> SourceHistory {
-        try await remembered(of: source.identity, anchor: source.anchor, replica: source.replica, source.repository, in: catalog)
+        try await remembered(
+            of: source.identity, anchor: source.anchor, replica: source.replica, source.repository, in: catalog)
     }
 
     static func remembered(
@@ -23,9 +28,17 @@ struct SourceHistory: Sendable {
     ) async throws -> SourceHistory {
         try await catalog.read { db in
             var points = try db.latestPoints(ofSource: identity, anchor: anchor, in: repository)
-            if let replica, let own = try db.latestPoint(of: replica), try !db.isRenounced(own) { points.insert(own, at: 0) }
-            return SourceHistory(points: points, own: replica)
+            if let replica, let own = try db.latestPoint(of: replica) { points.insert(own, at: 0) }
+            let renounced = try points.filter { try db.isRenounced($0) }
+            return SourceHistory(points: try points.filter { try !db.isRenounced($0) }, renounced: renounced, own: replica)
         }
+    }
+
+    /// Whether a state that the source has and a point does not name was written after it. One that was out of sight and came back is older, and
+    /// so is one that a sync brought to a replica: neither says why a packfile is gone.
+    private func isNews(_ state: ResourceKey, since point: CatalogPoint, _ db: CatalogReading) throws -> Bool {
+        if let own, point.replica == own, try db.holding(of: state, in: own) != nil { return false }
+        return try !renounced.contains { try $0.point.created <= point.point.created && db.names(state, in: $0) }
     }
 
     /// Walks along a point and a cut of its source.
@@ -48,7 +61,8 @@ struct SourceHistory: Sendable {
                 loss.add(member.key)
                 try gone(member.key)
             case .rightOnly(let resource):
-                if leftOut.remove(resource.key) == nil, resource.key.kind == .state { loss.newStates += 1 }
+                guard leftOut.remove(resource.key) == nil, resource.key.kind == .state else { continue }
+                if try isNews(resource.key, since: point, db) { loss.newStates += 1 }
             case .both: continue
             }
         }

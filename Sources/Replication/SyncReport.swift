@@ -123,6 +123,8 @@ public struct TargetReport: Sendable {
     public var knowledge: LedgerSource?
     /// Resources whose digests this run took from the replica's ledger, because this machine did not know them.
     public var learned: Int64 = 0
+    /// Points that name what the source lost, and that no longer measure it since this run was told so.
+    public var renounced: [String] = []
     /// Whether this run made it; false for that of an earlier run which says the same.
     public var madePoint = false
     /// What was sent there, where requests are counted.

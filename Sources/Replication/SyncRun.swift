@@ -105,6 +105,13 @@ public struct SyncRun: Sendable {
         return (cut, renounced)
     }
 
+    /// What a ledger has just told may know more of the source than this machine did.
+    private func checkAgain(_ planner: TargetPlanner, state: inout RunState) async throws {
+        let history = try await SourceHistory.remembered(of: planner.source, in: environment.catalog)
+        state.renounced = try await history.check(
+            planner.cut, of: planner.source, isAccepted: options.allowLoss, in: environment.catalog)
+    }
+
     private func changedTooOften() -> Failure {
         Failure(
             .tryAgain, "cannot copy", place: source.place,
@@ -167,6 +174,8 @@ public struct SyncRun: Sendable {
         var lines: [Int: Int] = [:]
         /// Replica ids by target.
         var markers: [Int: String] = [:]
+        /// Points that no longer measure the source, by the caller's word.
+        var renounced: [CatalogPoint] = []
         var open: [Int]
 
         init(targets: [any Store]) {
@@ -206,9 +215,9 @@ public struct SyncRun: Sendable {
             } catch { try state.fail(index, error) }
         }
         guard !state.open.isEmpty else { return }
-        let (cut, renounced): (SourceCut, [CatalogPoint])
+        let cut: SourceCut
         do {
-            (cut, renounced) = try await self.cut(of: opened)
+            (cut, state.renounced) = try await self.cut(of: opened)
         } catch let failure as Failure where failure.kind == .refused || failure.kind == .damage {
             for index in state.open { try state.fail(index, failure) }
             return
@@ -246,8 +255,10 @@ public struct SyncRun: Sendable {
             case let error?: try state.fail(index, error)
             }
             // Only now that a point shows what is left: a run that was cut asks again.
+            let renounced = state.renounced
             if !renounced.isEmpty, state.reports[index].recoveryPoint != nil {
                 try await environment.catalog.write { db in try db.renounce(renounced) }
+                state.reports[index].renounced = renounced.map(\.point.id)
             }
         }
         if let vanished { throw vanished }
@@ -300,6 +311,7 @@ public struct SyncRun: Sendable {
             let id = established.replica
             survey.replica = try await environment.catalog.read { db in try db.replica(id) }
             if survey.facts.isOccupied {
+                try await checkAgain(planner, state: &state)
                 plan = try await planner.plan(survey)
                 try approve(survey, plan, planner)
             }

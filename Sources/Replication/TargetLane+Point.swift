@@ -33,7 +33,8 @@ extension TargetLane {
             return try await summarize(cut, sealed)
         }
         let point = RecoveryPoint(
-            id: pointID(moment, root: sealed.root), created: moment, name: options.name, source: source.reader.place,
+            id: try await freePointID(moment, root: sealed.root), created: moment, name: options.name,
+            source: source.reader.place,
             sourceIdentity: source.identity, root: sealed.root, namesDigest: cut.names,
             packfiles: Int64(sealed.tally.packfiles), states: Int64(sealed.tally.states), bytes: sealed.tally.bytes,
             missing: sealed.missing)
@@ -47,8 +48,17 @@ extension TargetLane {
     private func keep(_ last: CatalogPoint) async throws {
         report.recoveryPoint = last.point.id
         try await record([])
-        guard try await environment.catalog.read({ db in try db.isRenounced(last) }) else { return }
-        try await environment.catalog.write { db in try db.uphold(last) }
+        let (identity, anchor, repository) = (source.identity, source.anchor, source.repository)
+        let (isRenounced, isKnown) = try await environment.catalog.read { db in
+            let known = try db.latestPoints(ofSource: identity, anchor: anchor, in: repository)
+            return (try db.isRenounced(last), known.contains { $0.replica == last.replica && $0.sequence == last.sequence })
+        }
+        guard isRenounced || !isKnown else { return }
+        try await environment.catalog.write { db in
+            try db.uphold(last)
+            // It was taken from another source: from now on it is a measure of this one too.
+            if !isKnown { try db.met(last, at: identity, anchor: anchor) }
+        }
     }
 
     /// Members that are looked at in one run, over all points, but for one point at least: about a second of work.
@@ -96,6 +106,19 @@ extension TargetLane {
     /// A name that sorts by time and shows the root hash's beginning: the same on all targets of a run.
     private func pointID(_ moment: Timestamp, root: Digest) -> String {
         "\(moment.compactText)-\(root.hex.prefix(8))"
+    }
+
+    /// The same with a number where the replica has one of that name: two sources may take turns within a second.
+    private func freePointID(_ moment: Timestamp, root: Digest) async throws -> String {
+        let (replica, id) = (replica, pointID(moment, root: root))
+        return try await environment.catalog.read { db in
+            var (free, number) = (id, 1)
+            while try db.point(id: free, of: replica) != nil {
+                number += 1
+                free = "\(id)-\(number)"
+            }
+            return free
+        }
     }
 
     private func seal(_ cut: SourceCut) async throws -> Sealed {

@@ -44,6 +44,8 @@ public struct LimitedList<Element: Sendable>: Sendable {
 public struct VerifyReport: Sendable {
     public var location: String
     public var repository: RepositoryID?
+    /// It is no replica, and this machine has taken recovery points from it.
+    public var isSource = false
     public var knowledge: LedgerSource
     /// Read and compared, or read and found damaged on its face.
     public var checked = Tally()

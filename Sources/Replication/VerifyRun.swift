@@ -51,12 +51,13 @@ public struct VerifyRun: Sendable {
     /// - Parameter namesThere: what the other one holds, where that is to be compared too.
     func run(_ known: KnownReplica, namesThere: SourceCut? = nil) async throws -> VerifyReport {
         // Before the listing: what a sync brings meanwhile is not missing from it.
-        let measure = try await measure(known)
+        let history = try await history(known)
         let listing = try await listing(known)
         let lostFolders = known.replica == nil ? (listing.states.lostFolders + listing.packfiles.lostFolders) : []
         let report = Locked(VerifyReport(location: reader.place, repository: known.repository, knowledge: known.knowledge))
         report.with { report in
             (report.ledgerDamage, report.markDamage) = (known.ledgerDamage?.reason, known.markDamage)
+            report.isSource = known.replica == nil && history?.isEmpty == false
             report.folders = listing.unlisted + lostFolders
             report.comparison = other.map { VerifyReport.Comparison(location: $0.place) }
         }
@@ -75,7 +76,7 @@ public struct VerifyRun: Sendable {
             }
             try await group.waitForAll()
         }
-        try await findLost(measure, listing: listing, report: report)
+        try await findLost(history, listing: listing, report: report)
         try await rememberDamage(known, report.current)
         if let namesThere { try await findOnlyThere(namesThere, listing: listing, report: report) }
         let covered = try await CoveredResource.found(below: report.current, at: reader)
@@ -191,51 +192,28 @@ public struct VerifyRun: Sendable {
         }
     }
 
-    /// The recovery points that a store is measured by.
-    private enum Measure: Sendable {
-        /// A replica's own last one: it holds all that it ever held.
-        case replica(CatalogPoint)
-        /// Those that were taken from a source: what new states explain is not lost.
-        case source(SourceHistory)
-        case nothing
+    /// The recovery points that a store is measured by: a replica by its own last one and by those that were taken from it, a source by the latter.
+    private func history(_ known: KnownReplica) async throws -> SourceHistory? {
+        guard let repository = known.repository else { return nil }
+        let anchor = known.replica == nil ? try await reader.footprint().anchor : nil
+        return try await SourceHistory.remembered(
+            of: known.replica.map { OpenedStore.identity(of: $0) } ?? reader.place, anchor: anchor, replica: known.replica,
+            repository, in: environment.catalog)
     }
 
-    private func measure(_ known: KnownReplica) async throws -> Measure {
-        guard let repository = known.repository else { return .nothing }
-        if let replica = known.replica {
-            return try await environment.catalog.read { db in try db.latestPoint(of: replica).map { .replica($0) } ?? .nothing }
-        }
-        let anchor = try await reader.footprint().anchor
-        return .source(
-            try await SourceHistory.remembered(
-                of: reader.place, anchor: anchor, replica: nil, repository, in: environment.catalog))
-    }
-
-    /// Lost is what a recovery point names and is not there. What may be in a folder that could not be listed is not lost.
-    private func findLost(_ measure: Measure, listing: SourceCut, report: Locked<VerifyReport>) async throws {
-        let lost = try await environment.catalog.read { db -> [ResourceKey] in
-            switch measure {
-            case .nothing: return []
-            case .replica(let last): return try Self.lost(since: last, listing, db)
-            case .source(let history):
-                var lost: Set<ResourceKey> = []
-                for point in history.points { _ = try history.loss(since: point, in: listing, db) { lost.insert($0) } }
-                return lost.sorted()
-            }
-        }
+    /// Lost is what a recovery point names and is not there, as far as no new state explains it: a client that goes on with a replica may maintain it
+    /// too. What may be in a folder that could not be listed is not lost.
+    private func findLost(_ history: SourceHistory?, listing: SourceCut, report: Locked<VerifyReport>) async throws {
+        guard let history else { return }
+        let lost = try await environment.catalog.read { db -> Set<ResourceKey> in
+            var lost: Set<ResourceKey> = []
+            for point in history.points { _ = try history.loss(since: point, in: listing, db) { lost.insert($0) } }
+            return lost
+        }.sorted()
         let folders = listing.unlisted
         report.with { report in
             for key in lost where !folders.contains(where: { $0.contains(key) }) { report.loss.add(key) }
         }
-    }
-
-    private static func lost(since last: CatalogPoint, _ listing: SourceCut, _ db: CatalogReading) throws -> [ResourceKey] {
-        var lost: [ResourceKey] = []
-        var difference = try SortedDifference(db.members(of: last), listing.cursor())
-        while let step = try difference.next() {
-            if case .leftOnly(let member) = step, member.key.kind != .config { lost.append(member.key) }
-        }
-        return lost
     }
 
     /// What the other store has and this one lacks, and no recovery point names: that is no loss as far as anybody can know, for states that were

@@ -165,8 +165,11 @@ public struct FileSystemStatus: Sendable, Equatable {
     public var freeByteCount: UInt64
     /// `f_fsid`: where a file system has one of its own it is the same after each mount; 0 when there is none.
     public var id: UInt64
+    /// The generation of the open file's inode (FS_IOC_GETVERSION): another one when the number is used again. 0 where there is none.
+    public var generation: UInt64
 
-    public init(type: UInt64, freeByteCount: UInt64, id: UInt64 = 0) {
+    public init(type: UInt64, freeByteCount: UInt64, id: UInt64 = 0, generation: UInt64 = 0) {
+        self.generation = generation
         self.type = type
         self.freeByteCount = freeByteCount
         self.id = id

@@ -132,11 +132,19 @@ public struct LinuxFiles: FileOperations {
         try result("fstatfs", nil, clinux_file_system(descriptor, &status.type, &status.freeByteCount))
         var more = statvfs()
         if fstatvfs(descriptor, &more) == 0 { status.id = UInt64(more.f_fsid) }
+        status.generation = generation(of: descriptor)
         return status
     }
 }
 
 extension LinuxFiles {
+    private func generation(of descriptor: Descriptor) -> UInt64 {
+        // _IOR('v', 1, long) of <linux/fs.h>; file systems fill in 32 bits.
+        let getVersion: UInt = 0x8008_7601
+        var generation: Int = 0
+        return ioctl(descriptor, getVersion, &generation) == 0 ? UInt64(UInt32(truncatingIfNeeded: generation)) : 0
+    }
+
     public func list(
         _ folder: Descriptor, _ body: (_ name: UnsafeRawBufferPointer, _ type: FileType) -> Bool
     ) throws(SystemError) {

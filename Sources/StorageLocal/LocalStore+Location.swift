@@ -38,10 +38,10 @@ extension LocalStore {
         }
     }
 
-    /// Not the device, whose number may be another after each mount.
+    /// Not the device, whose number may be another after each mount. With the generation, for a folder that is removed leaves its number to the next.
     private func anchor(of folder: OpenFolder) -> String? {
-        guard let id = try? files.fileSystem(of: folder.descriptor).id, id != 0 else { return nil }
-        return "\(String(id, radix: 16)):\(folder.identity.inode)"
+        guard let status = try? files.fileSystem(of: folder.descriptor), status.id != 0 else { return nil }
+        return "\(String(status.id, radix: 16)):\(folder.identity.inode):\(String(status.generation, radix: 16))"
     }
 
     /// Device and inode of `folder` and of all folders around it, outermost first.

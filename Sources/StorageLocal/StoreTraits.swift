@@ -36,6 +36,6 @@ struct StoreTraits {
     /// tmpfs and ramfs: nothing survives a power loss, whatever is called.
     private static let memory: Set<UInt64> = [0x0102_1994, 0x8584_58F6]
 
-    /// FAT and exFAT have no second names.
-    private static let linkless: Set<UInt64> = [0x4D44, 0x2011_BAB0]
+    /// FAT and exFAT have no second names; FUSE may be anything, exFAT too.
+    private static let linkless: Set<UInt64> = [0x4D44, 0x2011_BAB0, 0x6573_5546]
 }

@@ -138,6 +138,7 @@ extension TargetReport {
             ("restored", .init(restored)), ("ledger", .init(knowledge?.rawValue)), ("learned", .init(learned)),
             ("lock", lock?.json ?? .null),
             ("recovery_point", .init(recoveryPoint)), ("recovery_point_is_new", .boolean(madePoint)),
+            ("renounced_points", .array(renounced.map { .string($0) })),
             ("requests", .init(requests)),
         ]
         if let failure { members.append(("error", failure.json)) }

@@ -34,7 +34,7 @@ struct SyncCommand {
             summary: report.targets.compactMap { summary(of: $0) },
             complaints: complaints(report),
             warnings: report.targets.flatMap { target in
-                [warning(of: target), name.flatMap { unused($0, of: target) }].compactMap { $0 }
+                [warning(of: target), renunciation(target), name.flatMap { unused($0, of: target) }].compactMap { $0 }
             },
             copied: copied)
     }
@@ -57,6 +57,15 @@ struct SyncCommand {
         guard let point = target.recoveryPoint, !target.madePoint else { return nil }
         return Notice(
             "\(target.place): nothing has changed since recovery point \(point), so no new one was made and the name “\(name)” is not used"
+        )
+    }
+
+    private static func renunciation(_ target: TargetReport) -> Notice? {
+        guard let first = target.renounced.first else { return nil }
+        let points =
+            target.renounced.count == 1 ? "recovery point \(first) names" : "\(target.renounced.count) recovery points name"
+        return Notice(
+            "\(target.place): the source lost what \(points); that was accepted (--allow-loss), and the source is not measured by it any more"
         )
     }
 

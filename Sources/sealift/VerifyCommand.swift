@@ -90,6 +90,14 @@ struct VerifyCommand {
     /// Nobody without the key knows what a packfile is needed for, so this is for a person to judge.
     private static func onlyThere(_ report: VerifyReport) -> Notice? {
         guard let other = report.comparison, !other.onlyThere.isEmpty else { return nil }
+        guard !report.isSource else {
+            return Notice(
+                "\(other.location) has \(counted(other.onlyThere.count, "resource")) that \(report.location) lacks, and no recovery point says that they "
+                    + "should be there: a client may have dropped packfiles, but never states. If it is a loss, go on from a new copy: sealift sync "
+                    + "\(commandWord(other.location)) ELSEWHERE", listing: other.onlyThere.first.lazy.map(\.description),
+                of: other.onlyThere.count,
+                inJSON: inJSON)
+        }
         var text = "\(other.location) has \(counted(other.onlyThere.count, "resource")) that \(report.location) lacks"
         if other.statesOnlyThere > 0 {
             text += ", \(counted(other.statesOnlyThere, "state")) among them: the copy is behind. "

@@ -61,7 +61,7 @@ import Testing
         try database.execute(
             """
             DROP TABLE told_points; DROP TABLE point_anchors; DROP TABLE acceptances;
-            DROP TABLE kept_segments; DROP TABLE endpoints; DROP TABLE renounced_points;
+            DROP TABLE kept_segments; DROP TABLE endpoints; DROP TABLE renounced_points; DROP TABLE point_sources;
             CREATE TABLE accepted (repository INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL,
                 PRIMARY KEY (repository, kind, id)) STRICT, WITHOUT ROWID;
             INSERT INTO accepted SELECT number, \(key.kind.rawValue), x'\(key.id.hex)' FROM repositories;
@@ -104,29 +104,42 @@ import Testing
         }
     }
 
-    /// A renounced point is no measure any more, nor is an older one in its place; it can be taken back, and the point itself never changes.
-    @Test func aRenouncedPointIsNoMeasure() async throws {
+    /// A point can be renounced and taken back, and itself never changes; what it names can be asked for, and who has just that.
+    @Test func whatIsSaidOfAPoint() async throws {
         var random = Seeded("renounced")
         let (repository, replica) = (random.repository(), random.replica())
         var (older, newer) = (random.point(), random.point())
         (older.sourceIdentity, newer.sourceIdentity) = ("/a", "/a")
         let points = [older, newer]
+        let (key, gone) = (random.key(), random.key())
         let catalog = folder.catalog()
         try await catalog.write { db in
             try db.register(ReplicaRecord(id: replica, repository: repository, location: nil))
-            for point in points { try db.insertPoint(point, of: replica) }
-        }
-        func measures() async throws -> [RecoveryPoint] {
-            try await catalog.read { try $0.latestPoints(ofSource: "/a", anchor: nil, in: repository).map(\.point) }
+            for one in [key, gone] {
+                _ = try db.record(KnownResource(size: 1, digest: nil, authenticated: true), for: one, in: repository)
+                try db.hold(one, in: replica, status: .confirmed, from: 1)
+            }
+            try db.insertPoint(points[0], of: replica)
+            try db.endMembership(of: gone, in: replica, at: 1)
+            try db.insertPoint(points[1], of: replica)
         }
         let last = try #require(try await catalog.read { try $0.latestPoint(of: replica) })
         for _ in 0..<2 { try await catalog.write { try $0.renounce([last]) } }
-        #expect(try await measures().isEmpty)
         #expect(try await catalog.read { try $0.isRenounced(last) })
         #expect(try await catalog.read { try $0.points(of: replica).map(\.point) } == points)
         try await catalog.write { try $0.uphold(last) }
-        #expect(try await measures() == [newer])
         #expect(try await !catalog.read { try $0.isRenounced(last) })
+        let first = try await catalog.read { try $0.points(of: replica)[0] }
+        for (one, named) in [(key, [true, true]), (gone, [true, false]), (random.key(), [false, false])] {
+            #expect(try await catalog.read { db in try [first, last].map { try db.names(one, in: $0) } } == named)
+        }
+        for _ in 0..<2 { try await catalog.write { try $0.met(first, at: "/b", anchor: "1") } }
+        for (name, anchor, expected) in [("/b", nil, older), ("/c", "1", older), ("/c", nil, nil), ("/a", "1", newer)]
+            as [(String, String?, RecoveryPoint?)]
+        {
+            let found = try await catalog.read { try $0.latestPoints(ofSource: name, anchor: anchor, in: repository) }
+            #expect(found.map(\.point) == [expected].compactMap { $0 }, "\(name)")
+        }
     }
 
     @Test func anotherProgramsDatabaseIsRefused() async throws {

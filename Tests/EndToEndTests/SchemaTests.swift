@@ -28,7 +28,8 @@ struct SchemaTests {
             "verified": .object(["resources": .count, "bytes": .count, "reason": .maybe(.text)]),
             "attested": .object(["resources": .count, "bytes": .count]),
             "unproven": .count, "restored": .count,
-            "recovery_point": .maybe(.text), "recovery_point_is_new": .truth, "failed_count": .count, "ledger": .maybe(.text),
+            "recovery_point": .maybe(.text), "recovery_point_is_new": .truth, "renounced_points": .list([:]),
+            "failed_count": .count, "ledger": .maybe(.text),
             "learned": .count,
         ]),
     ]) { $1 }

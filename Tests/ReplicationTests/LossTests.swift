@@ -169,4 +169,92 @@ import Testing
         #expect(try await machine.sync(watched, to: MemoryStore(place: "late")).failure == nil)
         #expect(quick.files.count > 3)
     }
+
+    /// A state that was out of sight while somebody said so is not new when it comes back: it does not say why a packfile is gone.
+    @Test func whatComesBackIsNotNew() async throws {
+        let (state, packfile) = (try #require(Self.last(.state).first), try #require(Self.last(.packfile).first))
+        let second = MemoryStore(place: "second")
+        remove(state)
+        let accepted = try await machine.sync(source, to: second, Self.accepting)
+        #expect(accepted.failure == nil && accepted.renounced.count == 1)
+        bringBack(state)
+        remove(packfile)
+        for target in [second, MemoryStore(place: "third")] { try await expectRefused(target, naming: packfile) }
+    }
+
+    /// What this machine has forgotten, or never knew, the ledger of the target tells before anything is written.
+    @Test func aTargetsLedgerMeasuresTheSourceToo() async throws {
+        let packfile = try #require(Self.last(.packfile).first)
+        remove(packfile)
+        let stranger = try Machine()
+        let before = target.files
+        let failure = try await stranger.sync(source, to: target).failure
+        #expect(failure?.kind == .refused && failure?.resources == [packfile])
+        #expect(target.files == before)
+        #expect(try await stranger.verify(source).lost == [packfile])
+        #expect(try await stranger.sync(source, to: target, Self.accepting).failure == nil)
+        #expect(try await stranger.sync(source, to: target).failure == nil)
+    }
+
+    /// Another source that has just what the last point says is measured by it from then on, although nothing was to be done.
+    @Test func aSourceWithNothingToCopyIsRememberedToo() async throws {
+        let packfile = try #require(Self.last(.packfile).first)
+        let copy = try MemoryStore(Self.store, place: "copy")
+        let first = try await machine.sync(copy, to: target)
+        #expect(first.failure == nil && !first.madePoint)
+        copy.withContent { $0.published[packfile] = nil }
+        #expect(try await machine.outcome(copy, to: target) == .refused)
+        #expect(try await machine.verify(copy).lost == [packfile])
+    }
+
+    /// After a disaster a client goes on with a replica: it maintains it, and what that drops is not lost; what is lost is found and healed.
+    @Test func aReplicaThatAClientGoesOnWith() async throws {
+        let machine = try Machine()
+        let (origin, promoted, copy) = (
+            try MemoryStore(Self.store, upTo: 3, place: "origin"), MemoryStore(place: "promoted"), MemoryStore(place: "copy")
+        )
+        #expect(try await machine.sync(origin, to: promoted).failure == nil)
+        let before = Set(promoted.files.keys)
+        for event in Self.store.events() { try Self.store.apply(event, to: MemorySink(promoted)) }
+        #expect(!before.isSubset(of: promoted.files.keys), "the client's maintenance removed some")
+        #expect(try await machine.verify(promoted).isGood)
+        #expect(try await machine.sync(promoted, to: copy).failure == nil)
+        // Lost after that, named by no point of its own, only by one that was taken from it.
+        let lost = try #require(
+            promoted.files.keys.filter { !before.contains($0) }.compactMap { ResourceKey(storePath: $0) }.filter {
+                $0.kind == .packfile
+            }.max())
+        promoted.withContent { $0.published[lost] = nil }
+        #expect(try await machine.outcome(promoted, to: copy) == .refused)
+        #expect(try await machine.verify(promoted).lost == [lost])
+        let repaired = try await RepairRun(of: promoted, from: copy, environment: machine.process()).run()
+        #expect(repaired.repaired == [lost])
+        #expect(try await machine.sync(promoted, to: copy).failure == nil)
+    }
+
+    /// Two sources that take turns within a second make points of the same root at the same time.
+    @Test func pointsOfOneSecondHaveNamesOfTheirOwn() async throws {
+        let large = try MemoryStore(Self.store, upTo: 3, place: "large")
+        let target = MemoryStore(place: "turns")
+        var environment = machine.process()
+        environment.now = { Timestamp(seconds: 1_900_000_000) }
+        #expect(
+            try await SyncRun(from: large, to: [target], options: SyncOptions(), environment: environment).run().targets[0]
+                .failure == nil)
+        var ids: Set<String> = []
+        let lost = try #require(large.files.keys.compactMap { ResourceKey(storePath: $0) }.filter { $0.kind == .packfile }.max())
+        for turn in 0..<4 {
+            if turn % 2 == 0 {
+                large.withContent { $0.published[lost] = nil }
+            } else {
+                large.put(lost, Self.store.bytes(of: lost) ?? [], modified: Self.store.modified(lost) ?? Timestamp(seconds: 0))
+            }
+            let report = try await SyncRun(from: large, to: [target], options: Self.accepting, environment: environment).run()
+                .targets[0]
+            #expect(report.failure == nil && report.madePoint)
+            if let id = report.recoveryPoint { ids.insert(id) }
+        }
+        #expect(ids.count == 4)
+        #expect(try await machine.verify(target).isGood)
+    }
 }
