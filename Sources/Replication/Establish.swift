@@ -9,6 +9,8 @@ struct EstablishedTarget: Sendable {
     var lock: any StoreLock
     /// Resources that this machine did not know and takes the replica's word for.
     var learned: Int64
+    /// This run began it: its ledger is empty.
+    var isNew: Bool
 }
 
 /// Takes targets into use.
@@ -26,6 +28,7 @@ struct TargetOpening: Sendable {
         if let held { lock = held } else { lock = try await store.lock(holder: environment.holder) }
         do {
             let marker: ReplicaMarker
+            var isNew = false
             let mark = try await present(survey)
             if let damage = mark.damage, !survey.replacesMark { throw damage }
             if let existing = mark.marker {
@@ -36,6 +39,7 @@ struct TargetOpening: Sendable {
                 }
                 marker = existing
             } else {
+                isNew = true
                 // The ledger of a replica whose mark was taken away: nobody could append to it.
                 try await ReplicaLedger.moveAside(at: store)
                 if mark.damage != nil { try await store.quarantineDocument(ReplicaMarker.documentName) }
@@ -52,8 +56,8 @@ struct TargetOpening: Sendable {
                 throw Failure(
                     .damage, "cannot read the mark .sealift/replica of", place: store.place, reason: "its replica id is no id")
             }
-            let (ledger, learned) = try await register(id, survey)
-            return EstablishedTarget(replica: id, ledger: ledger, lock: lock, learned: learned)
+            let (ledger, learned) = try await register(id, survey, isNew: isNew)
+            return EstablishedTarget(replica: id, ledger: ledger, lock: lock, learned: learned, isNew: isNew)
         } catch {
             await lock.release()
             throw error
@@ -78,7 +82,7 @@ struct TargetOpening: Sendable {
         return .legible(marker)
     }
 
-    private func register(_ id: ReplicaID, _ survey: TargetSurvey) async throws -> (ReplicaLedger, Int64) {
+    private func register(_ id: ReplicaID, _ survey: TargetSurvey, isNew: Bool) async throws -> (ReplicaLedger, Int64) {
         let store = survey.store
         let (place, repository) = (store.place, repository)
         let isKnownHere = try await environment.catalog.read { db in try db.replica(id)?.location == place }
@@ -94,7 +98,9 @@ struct TargetOpening: Sendable {
         }
         let reading = LedgerReading(environment: environment, repository: repository)
         var learned: Int64 = 0
-        if survey.isWriteOnly {
+        if isNew {
+            // Nothing is there under an id that was thrown a moment ago.
+        } else if survey.isWriteOnly {
             try await reading.catchUpUnread(id, store: store)
         } else {
             let read = try await reading.catchUp(id, store: store)

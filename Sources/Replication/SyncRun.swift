@@ -274,6 +274,7 @@ public struct SyncRun: Sendable {
     /// before the lock, for a wrong disk must be refused before even a lock is written there.
     private func survey(_ index: Int, _ opened: OpenedStore, state: inout RunState) async throws -> TargetSurvey {
         let store = targets[index]
+        var unlocked: TargetSurvey?
         if state.locks[index] == nil {
             let glance = try await TargetSurvey.glance(at: store, source: opened, options: options, in: environment)
             if let marker = glance.marker {
@@ -282,9 +283,13 @@ public struct SyncRun: Sendable {
                 }
                 state.markers[index] = marker.replicaID
             }
-            if glance.marker != nil { state.locks[index] = try await store.lock(holder: environment.holder) }
+            if glance.marker != nil {
+                state.locks[index] = try await store.lock(holder: environment.holder)
+            } else {
+                unlocked = glance
+            }
         }
-        return try await TargetSurvey.make(of: store, source: opened, options: options, in: environment)
+        return try await TargetSurvey.make(of: store, source: opened, options: options, in: environment, glance: unlocked)
     }
 
     private func takeIntoUse(
@@ -316,7 +321,7 @@ public struct SyncRun: Sendable {
                 try approve(survey, plan, planner)
             }
         }
-        if !plan.isUnchanged, state.checked.insert(index).inserted {
+        if !plan.isUnchanged, state.checked.insert(index).inserted, !established.isNew {
             try await opening.checkLedger(of: established, at: survey)
         }
         // A run with nothing to do leaves the place as it is.

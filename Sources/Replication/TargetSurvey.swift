@@ -27,11 +27,18 @@ struct TargetSurvey: Sendable {
 
     /// Looks at a target.
     ///
+    /// - Parameter glance: one that nothing of ours has outdated; nil for a new one.
     /// - Throws: `.refused` by a guard, `.damage`, `.cannotWrite`, `.permission`, `.unavailable`.
     static func make(
-        of store: any Store, source: OpenedStore, options: SyncOptions, in environment: RunEnvironment
+        of store: any Store, source: OpenedStore, options: SyncOptions, in environment: RunEnvironment,
+        glance: TargetSurvey? = nil
     ) async throws -> TargetSurvey {
-        var survey = try await glance(at: store, source: source, options: options, in: environment)
+        var survey: TargetSurvey
+        if let glance {
+            survey = glance
+        } else {
+            survey = try await Self.glance(at: store, source: source, options: options, in: environment)
+        }
         if survey.facts.isOccupied { survey.states = try await StoreListing.list(.state, of: store, in: environment) }
         return survey
     }

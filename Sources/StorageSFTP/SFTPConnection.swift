@@ -30,19 +30,14 @@ final class SFTPConnection: Sendable {
     let number: Int
     /// What the server can do.
     let server: SFTPServer
-    /// How many bytes one read or write may be about.
-    let (readMax, writeMax): (Int, Int)
+    /// How many bytes one read or write may be about: the draft's limit until the server has told its own.
+    var readMax: Int { driver.readMax.load(ordering: .relaxed) }
+    var writeMax: Int { driver.writeMax.load(ordering: .relaxed) }
 
-    private init(_ driver: SFTPDriver, _ server: SFTPServer, limits: SFTPServerLimits?) {
+    private init(_ driver: SFTPDriver, _ server: SFTPServer) {
         self.driver = driver
         self.server = server
         number = Self.numbers.wrappingAdd(1, ordering: .relaxed).newValue
-        func bound(_ offered: UInt64?) -> Int {
-            // Zero means that the server sets no limit of its own; then the draft's is kept to.
-            guard let offered, offered > 0 else { return SFTPBounds.dataStandard }
-            return max(1024, min(Int(clamping: offered), SFTPBounds.dataMax))
-        }
-        (readMax, writeMax) = (bound(limits?.read), bound(limits?.write))
     }
 
     deinit {
@@ -54,7 +49,7 @@ final class SFTPConnection: Sendable {
     /// About how many bytes of requests and answers are queued or under way.
     var load: Int { driver.load.load(ordering: .relaxed) }
 
-    /// About how many bytes of requests and answers went over it so far.
+    /// Bytes of files that went over it so far.
     var moved: Int { driver.moved.load(ordering: .relaxed) }
 
     /// Ends it; whoever waits for an answer hears so.
@@ -68,13 +63,9 @@ final class SFTPConnection: Sendable {
         try driver.start(transport)
         do {
             let server = try await driver.greeting()
-            var limits: SFTPServerLimits?
-            if server.offers(SFTPExtension.limits) {
-                let batch = SFTPBatch([SFTPCall(.limits)])
-                driver.submit(batch)
-                if case .limits(let said)? = try await batch.wait().first { limits = said }
-            }
-            return SFTPConnection(driver, server, limits: limits)
+            // Not waited for: it is known before anything that is asked for behind it.
+            if server.offers(SFTPExtension.limits) { driver.submit(SFTPBatch([SFTPCall(.limits)])) }
+            return SFTPConnection(driver, server)
         } catch {
             driver.stop()
             throw error
@@ -95,9 +86,23 @@ final class SFTPConnection: Sendable {
 
     /// Makes calls, and others that lean on them: at once where the server keeps to the order, else one after the other.
     func send(_ first: [SFTPCall], then second: [SFTPCall]) async throws -> ([SFTPReply], [SFTPReply]) {
-        guard server.keepsOrder else { return (try await send(first), try await send(second)) }
-        let replies = try await send(first + second)
-        return (Array(replies.prefix(first.count)), Array(replies.dropFirst(first.count)))
+        let replies = try await send(steps: [first, second])
+        return (replies[0], replies[1])
+    }
+
+    /// The same for any number of steps.
+    func send(steps: [[SFTPCall]]) async throws -> [[SFTPReply]] {
+        var answers: [[SFTPReply]] = []
+        guard server.keepsOrder else {
+            for step in steps { answers.append(try await send(step)) }
+            return answers
+        }
+        var rest = try await send(steps.flatMap { $0 })[...]
+        for step in steps {
+            answers.append(Array(rest.prefix(step.count)))
+            rest = rest.dropFirst(step.count)
+        }
+        return answers
     }
 
     /// Makes a call whose answer matters to nobody.
@@ -124,9 +129,12 @@ final class SFTPDriver: @unchecked Sendable {
     }
 
     let shared = Mutex(Shared())
-    /// Weights of calls: those that are not answered yet, and those that are.
+    /// Weights of calls that are not answered yet.
     let load = Atomic<Int>(0)
+    /// Data of calls that are.
     let moved = Atomic<Int>(0)
+    let readMax = Atomic<Int>(SFTPBounds.dataStandard)
+    let writeMax = Atomic<Int>(SFTPBounds.dataStandard)
     let place: String
     let patience: SFTPPatience
     /// An eventfd that ends the thread's sleep.
@@ -158,6 +166,15 @@ final class SFTPDriver: @unchecked Sendable {
     func stop() {
         shared.withLock { $0.isStopping = true }
         wakeUp()
+    }
+
+    func learn(_ limits: SFTPServerLimits) {
+        // Zero means that the server sets no limit of its own; then the draft's is kept to.
+        func bound(_ offered: UInt64) -> Int {
+            offered > 0 ? max(1024, min(Int(clamping: offered), SFTPBounds.dataMax)) : SFTPBounds.dataStandard
+        }
+        readMax.store(bound(limits.read), ordering: .relaxed)
+        writeMax.store(bound(limits.write), ordering: .relaxed)
     }
 
     func wakeUp() {

@@ -24,8 +24,11 @@ actor SFTPLink {
     private static let pauseFirst = Duration.seconds(60)
     /// With more than this under way on each connection a further one has something to do: one chunk.
     private static let byteCountBusy = 1 << 20
-    /// A login takes as long as this takes to move, so less is not worth one.
-    private static let byteCountToGrow = 4 << 20
+    /// A login over 20 ms takes 0.3 s and two cores' work: as long as this takes to move, so less is not worth one.
+    private static let byteCountToGrow = 12 << 20
+    /// Calls without data go over the first connection as long as it has not this much more to do than another, so that they keep their order and
+    /// what they open is found again.
+    private static let byteCountEven = 64 << 10
 
     init(_ transport: SFTPTransport, place: String, patience: SFTPPatience, connectionsMax: Int) {
         self.transport = transport
@@ -81,12 +84,12 @@ actor SFTPLink {
         }
     }
 
-    /// The live connection that has the least under way.
+    /// The live connection that has about the least under way.
     private func connection() async throws -> SFTPConnection {
         dropLost()
-        if let best = live.min(by: { $0.load < $1.load }) {
-            if best.load > Self.byteCountBusy { grow() }
-            return best
+        if let least = live.map(\.load).min() {
+            if least > Self.byteCountBusy { grow() }
+            if let best = live.first(where: { $0.load <= least + Self.byteCountEven }) { return best }
         }
         let task = opening ?? open()
         opening = task

@@ -177,7 +177,8 @@ struct SFTPLoop: ~Copyable {
             if case .fsync = call.request { syncs -= 1 }
             window.answered(call.weight)
             driver.load.wrappingSubtract(call.weight, ordering: .relaxed)
-            driver.moved.wrappingAdd(call.weight, ordering: .relaxed)
+            driver.moved.wrappingAdd(call.range.count, ordering: .relaxed)
+            if case .limits(let limits) = reply { driver.learn(limits) }
             ticket.batch.answer(ticket.index, reply)
         }
         return true

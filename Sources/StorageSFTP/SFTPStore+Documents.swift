@@ -80,17 +80,23 @@ extension SFTPStore {
         }
     }
 
-    /// Writes a small file under a name of the moment, syncs it, gives it its name, and makes that durable.
-    func write(_ name: String, _ bytes: [UInt8], mayReplace: Bool, on connection: SFTPConnection) async throws(Failure) {
+    /// Writes a small file under a name of the moment, syncs it, gives it its name, and makes that durable: three round trips.
+    ///
+    /// - Parameter isLasting: false for what nobody needs after a power loss; then nothing is synced.
+    func write(
+        _ name: String, _ bytes: [UInt8], mayReplace: Bool, isLasting: Bool = true, on connection: SFTPConnection
+    ) async throws(Failure) {
         do {
-            let traits = try await triedTraits(on: connection)
+            var traits = try await triedTraits(on: connection)
+            if !isLasting { (traits.syncsFiles, traits.syncsFolders) = (false, false) }
             let cut = name.lastIndex(of: "/") ?? name.startIndex
             let folder = String(name[..<cut])
             if !folder.isEmpty { try await makeFolders(Self.chain(folder), mode: 0o700, on: connection) }
             let temporary = "\(Layout.uploads)/\(freshName("document"))"
             do {
-                try await put(bytes, temporary, name, traits, on: connection)
-                try await give(temporary, name, mayReplace: mayReplace, folder, traits, on: connection)
+                let handle = try await put(bytes, temporary, name, folder, traits, on: connection)
+                defer { if let handle { connection.forget(.close(handle)) } }
+                try await give(temporary, name, mayReplace: mayReplace, syncing: handle, traits, on: connection)
             } catch {
                 forgetFolders()
                 if connection.failure == nil {
@@ -112,14 +118,23 @@ extension SFTPStore {
         return parts.indices.map { parts[...$0].joined(separator: "/") }
     }
 
+    /// Writes the bytes; the folder that the name will be in is opened on the way, where it can be synced.
     private func put(
-        _ bytes: [UInt8], _ temporary: String, _ name: String, _ traits: SFTPTraits, on connection: SFTPConnection
-    ) async throws {
+        _ bytes: [UInt8], _ temporary: String, _ name: String, _ folder: String, _ traits: SFTPTraits,
+        on connection: SFTPConnection
+    ) async throws -> SFTPHandle? {
         let what = "cannot write \(name)"
-        let path = try await path(temporary, on: connection)
-        let opened = try await connection.send(.open(path: path, flags: [.write, .create, .exclusive]))[0]
-        try check(opened, what, writing: true)
-        guard let handle = opened.handle else { throw unexpected(what) }
+        var opening = [SFTPCall(.open(path: try await path(temporary, on: connection), flags: [.write, .create, .exclusive]))]
+        if traits.syncsFolders { opening.append(SFTPCall(.open(path: try await path(folder, on: connection), flags: .read))) }
+        let opened = try await connection.send(opening)
+        do throws(Failure) {
+            for reply in opened { try check(reply, what, writing: true) }
+            guard opened.allSatisfy({ $0.handle != nil }) else { throw unexpected(what) }
+        } catch {
+            for handle in opened.compactMap(\.handle) { connection.forget(.close(handle)) }
+            throw error
+        }
+        guard let handle = opened[0].handle else { throw unexpected(what) }
         var calls: [SFTPCall] = []
         for start in stride(from: 0, to: bytes.count, by: ChunkLayout.chunkByteCount) {
             let piece = Piece()
@@ -129,11 +144,17 @@ extension SFTPStore {
         }
         if traits.syncsFiles { calls.append(SFTPCall(.fsync(handle))) }
         calls.append(SFTPCall(.close(handle)))
-        for reply in try await connection.send(calls) { try check(reply, what, writing: true) }
+        do {
+            for reply in try await connection.send(calls) { try check(reply, what, writing: true) }
+        } catch {
+            if opened.count > 1, let handle = opened[1].handle { connection.forget(.close(handle)) }
+            throw error
+        }
+        return opened.count > 1 ? opened[1].handle : nil
     }
 
     private func give(
-        _ temporary: String, _ name: String, mayReplace: Bool, _ folder: String, _ traits: SFTPTraits,
+        _ temporary: String, _ name: String, mayReplace: Bool, syncing folder: SFTPHandle?, _ traits: SFTPTraits,
         on connection: SFTPConnection
     ) async throws {
         let what = "cannot write \(name)"
@@ -142,20 +163,17 @@ extension SFTPStore {
             // Such a server has no step that replaces: for a moment there is none under the name.
             if !traits.posixRename, !traits.renameReplaces { _ = try await connection.send(.remove(path: to)) }
             let request: SFTPRequest = traits.posixRename ? .posixRename(from: from, to: to) : .rename(from: from, to: to)
-            return try check(try await sendSyncing(request, folder, traits, on: connection), what, writing: true)
+            return try check(try await sendSyncing(request, folder, on: connection), what, writing: true)
         }
         let reply: SFTPReply
         switch traits.capabilities.publication {
-        case .atomic: reply = try await sendSyncing(.rename(from: from, to: to), folder, traits, on: connection)
+        case .atomic: reply = try await sendSyncing(.rename(from: from, to: to), folder, on: connection)
         case .linkThenUnlink:
-            reply = try await connection.send(.hardlink(from: from, to: to))[0]
-            if reply.isOK {
-                _ = try await connection.send(.remove(path: from))
-                try await syncFolders([folder], traits, on: connection)
-            }
+            reply = try await sendSyncing(.hardlink(from: from, to: to), folder, on: connection)
+            if reply.isOK { connection.forget(.remove(path: from)) }
         case .checkThenRename, .conditional, .untried, .checkThenWrite:
             guard try await connection.send(.lstat(path: to))[0].isMissing else { throw taken(what) }
-            reply = try await sendSyncing(.rename(from: from, to: to), folder, traits, on: connection)
+            reply = try await sendSyncing(.rename(from: from, to: to), folder, on: connection)
         }
         if !reply.isOK, try await connection.send(.lstat(path: to))[0].attributes != nil { throw taken(what) }
         try check(reply, what, writing: true)
@@ -163,21 +181,11 @@ extension SFTPStore {
 
     /// Gives a name, and makes it durable in its folder; what became of the name is returned.
     private func sendSyncing(
-        _ request: SFTPRequest, _ folder: String, _ traits: SFTPTraits, on connection: SFTPConnection
+        _ request: SFTPRequest, _ folder: SFTPHandle?, on connection: SFTPConnection
     ) async throws -> SFTPReply {
-        guard traits.syncsFolders else { return try await connection.send(request)[0] }
-        let what = "cannot make durable"
-        let path = try await path(folder, on: connection)
-        let (given, opened) = try await connection.send([SFTPCall(request)], then: [SFTPCall(.open(path: path, flags: .read))])
-        guard given[0].isOK else {
-            if let handle = opened[0].handle { connection.forget(.close(handle)) }
-            return given[0]
-        }
-        try check(opened[0], what, writing: true)
-        guard let handle = opened[0].handle else { throw unexpected(what) }
-        let synced = try await connection.send(.fsync(handle))[0]
-        connection.forget(.close(handle))
-        try check(synced, what, writing: true)
+        let (given, synced) = try await connection.send(
+            [SFTPCall(request)], then: folder.map { [SFTPCall(.fsync($0))] } ?? [])
+        if given[0].isOK, let synced = synced.first { try check(synced, "cannot make durable", writing: true) }
         return given[0]
     }
 

@@ -148,14 +148,69 @@ extension SFTPStore {
     func syncFolders(_ names: [String], _ traits: SFTPTraits, on connection: SFTPConnection) async throws {
         guard traits.syncsFolders, !names.isEmpty else { return }
         let root = try await root(on: connection)
-        _ = try await syncFiles(names.map { join(root, $0) }, on: connection)
+        let open = takeOpen(names, on: connection)
+        let rest = names.filter { open[$0] == nil }
+        if !rest.isEmpty { _ = try await syncFiles(rest.map { join(root, $0) }, on: connection) }
+        defer { for handle in open.values { connection.forget(.close(handle)) } }
+        for reply in try await connection.send(open.values.map { SFTPCall(.fsync($0)) }) {
+            try check(reply, "cannot make durable", writing: true)
+        }
+    }
+
+    /// Folders that a publish leaves open for the sync that follows it: a state has one, a batch of large resources few.
+    static let foldersKept = 8
+
+    /// Keeps folders open that names were just given in, for the sync that follows.
+    func keepOpen(_ names: [String], _ handles: [SFTPHandle?], on connection: SFTPConnection) {
+        let old = state.withLock { state -> [OpenFolder] in
+            var old: [OpenFolder] = []
+            for (name, handle) in zip(names, handles) {
+                guard let handle else { continue }
+                state.openFolders.append(OpenFolder(name: name, handle: handle, connection: connection))
+            }
+            while state.openFolders.count > Self.foldersKept { old.append(state.openFolders.removeFirst()) }
+            return old
+        }
+        for folder in old { folder.connection.forget(.close(folder.handle)) }
+    }
+
+    /// Those of the folders that are open on this connection; they are the caller's to close.
+    private func takeOpen(_ names: [String], on connection: SFTPConnection) -> [String: SFTPHandle] {
+        let wanted = Set(names)
+        let (mine, old) = state.withLock { state in
+            let taken = state.openFolders.filter { wanted.contains($0.name) }
+            state.openFolders.removeAll { wanted.contains($0.name) }
+            return (taken.filter { $0.connection === connection }, taken.filter { $0.connection !== connection })
+        }
+        for folder in old { folder.connection.forget(.close(folder.handle)) }
+        var open: [String: SFTPHandle] = [:]
+        for folder in mine {
+            if let twice = open.updateValue(folder.handle, forKey: folder.name) { connection.forget(.close(twice)) }
+        }
+        return open
     }
 
     // MARK: - what earlier runs left
 
+    /// Begins to note it while there are bytes to be moved: the first name is given behind them.
+    func beginMark() {
+        state.withLock { state in
+            guard !state.unsynced.isMarked, state.beside.marking == nil else { return }
+            state.beside.marking = Task { [self] in
+                try await run { [self] connection, _ in try await markUnsynced(on: connection) }
+            }
+        }
+    }
+
+    /// It is noted when this returns.
+    func finishMark(on connection: SFTPConnection) async throws {
+        if let marking = state.withLock({ $0.beside.marking }) { _ = try? await marking.value }
+        try await markUnsynced(on: connection)
+    }
+
     /// Notes at the place that names are being given which no sync has covered. As long as the note is there, whoever writes next syncs
     /// everything first.
-    func markUnsynced(on connection: SFTPConnection) async throws {
+    private func markUnsynced(on connection: SFTPConnection) async throws {
         guard let traits = state.withLock({ $0.traits }), traits.syncsFiles else { return }
         guard !state.withLock({ $0.unsynced.isMarked }) else { return }
         try await catchUp(traits, on: connection)
@@ -168,7 +223,10 @@ extension SFTPStore {
         let isDone = state.withLock { $0.unsynced.isMarked && $0.unsynced.keys.isEmpty && $0.unsynced.standing == nil }
         guard isDone else { return }
         _ = try await connection.send(.remove(path: try await path(Layout.unsynced, on: connection)))
-        state.withLock { $0.unsynced.isMarked = false }
+        state.withLock { state in
+            state.unsynced.isMarked = false
+            state.beside.marking = nil
+        }
     }
 
     /// Once for each store object: syncs what an earlier run gave names to and did not come to sync.

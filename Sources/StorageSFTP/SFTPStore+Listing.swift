@@ -8,12 +8,13 @@ extension SFTPStore {
             guard kind != .config else { return try await listConfig(on: connection) }
             var listing = BucketListing()
             var untyped: [ResourceID] = []
+            var found: [(id: ResourceID, size: Int64?)] = []
             let isThere = try await visitNames(in: Layout.bucket(kind, bucket), on: connection) { name in
                 guard let id = name.name.withUnsafeBytes({ ResourceID(hex: $0) }), id.firstByte == bucket else {
                     if !Layout.isTemporary(name.name) { listing.foreign += 1 }
                     return true
                 }
-                listing.ids.append(id)
+                found.append((id, name.attributes.type == .regular ? name.attributes.size : nil))
                 switch name.attributes.type {
                 case .regular: break
                 case .unknown: untyped.append(id)
@@ -22,14 +23,17 @@ extension SFTPStore {
                 return true
             }
             listing.isAbsent = !isThere
-            for (id, found) in zip(untyped, try await attributes(of: untyped.map { ResourceKey(kind, $0) }, on: connection)) {
-                if case .irregular = found { listing.irregular.insert(id) }
+            for (id, look) in zip(untyped, try await attributes(of: untyped.map { ResourceKey(kind, $0) }, on: connection)) {
+                if case .irregular = look { listing.irregular.insert(id) }
             }
-            listing.ids.sort()
+            found.sort { $0.id < $1.id }
             // A server may name the same thing twice; the contract does not.
-            for index in listing.ids.indices.dropFirst().reversed() where listing.ids[index] == listing.ids[index - 1] {
-                listing.ids.remove(at: index)
+            for index in found.indices.dropFirst().reversed() where found[index].id == found[index - 1].id {
+                found.remove(at: index)
             }
+            listing.ids = found.map(\.id)
+            let sizes = found.compactMap(\.size)
+            if sizes.count == found.count { listing.sizes = sizes }
             return listing
         }
     }

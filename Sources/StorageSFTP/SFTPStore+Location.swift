@@ -95,8 +95,8 @@ extension SFTPStore {
     private func readNames(
         of handle: SFTPHandle, _ what: String, on connection: SFTPConnection, _ visit: (SFTPName) throws -> Bool
     ) async throws {
-        // OpenSSH gives a hundred names at a time. Four at first: 300 names and the end, enough for the buckets of 75,000 resources.
-        var (seen, ahead) = (0, 4)
+        // OpenSSH gives a hundred names at a time. Three at first: 200 names and the end, enough for the buckets of 50,000 resources.
+        var (seen, ahead) = (0, 3)
         while true {
             let replies = try await connection.send(Array(repeating: SFTPCall(.readdir(handle)), count: ahead))
             for reply in replies {

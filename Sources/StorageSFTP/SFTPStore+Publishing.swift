@@ -12,8 +12,8 @@ extension SFTPStore {
             if keys.contains(where: { staged[$0] == nil }) { staged = try await stagedFiles(on: connection, again: true) }
             if let standing = state.withLock({ $0.unsynced.standing }) { return keys.map { .failed(standing.at(place, $0)) } }
             let wanted = keys.compactMap { key in staged[key].map { Publication(key: key, file: $0) } }
-            try await markUnsynced(on: connection)
-            try await keepTimes(of: wanted, on: connection)
+            try await finishMark(on: connection)
+            try await finishTimes(of: wanted, on: connection)
             try await makeMissingBuckets(wanted, on: connection)
             let outcomes = try await give(wanted, by: traits, isRepeated: attempt > 0, on: connection)
             let byKey = Dictionary(zip(wanted.map(\.key), outcomes), uniquingKeysWith: { first, _ in first })
@@ -54,7 +54,12 @@ extension SFTPStore {
                     links ? .hardlink(from: from[index], to: to[index]) : .rename(from: from[index], to: to[index])))
         }
         let looking = (to + from).map { SFTPCall(.lstat(path: $0)) }
-        var (replies, looks) = try await connection.send(calls, then: looking)
+        let folders = traits.syncsFolders ? Array(Set(wanted.map(\.key.folderPath))) : []
+        // Opened on the way, so that they can be synced at once; of many names' folders it would be too many.
+        let opening = folders.count <= Self.foldersKept ? folders : []
+        var (replies, looks) = try await connection.send(
+            calls, then: looking + opening.map { SFTPCall(.open(path: join(root, $0), flags: .read)) })
+        keepOpen(opening, looks.suffix(opening.count).map(\.handle), on: connection)
         let missing = replies.indices.filter { replies[$0].isMissing }
         if !missing.isEmpty {
             // A bucket that was there may be gone since; it is made again, as the local store does.

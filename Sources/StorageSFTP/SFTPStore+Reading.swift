@@ -133,42 +133,62 @@ extension SFTPStore {
             guard let path = try await paths(of: [key], view, on: connection)[0] else { throw Vanished(key) }
             return path
         }
-        let kept = offset > 0 ? state.withLock { $0.reading.take(path, at: offset) } : nil
+        let (kept, ahead) = state.withLock { state in
+            (offset > 0 ? state.reading.take(path, at: offset) : nil, state.reading.ahead)
+        }
         var file = kept ?? OpenRead(OpenFile(path, key))
-        let got: Int
-        do { got = try await file.read(at: offset, into: piece, count: count, by: readChunk) } catch {
-            file.cancel()
-            throw error
-        }
+        file.expect(offset + Int64(count))
         // Only whoever reads whole chunks is likely to come for the next.
-        guard got == count, count == ChunkLayout.chunkByteCount, !file.isOver else {
-            file.cancel()
+        let isStream = count == ChunkLayout.chunkByteCount
+        do {
+            let got: Int
+            if isStream, kept == nil {
+                got = try await readFirst(&file, at: offset, into: piece, ahead)
+            } else {
+                got = try await file.read(at: offset, into: piece, count: count, by: readChunk)
+            }
+            guard got == count, isStream, !file.isOver else {
+                file.cancel()
+                return got
+            }
+            try await file.lookAhead(ahead, in: pieces, by: readChunk)
+            state.withLock { [file] in $0.reading.keep(file) }?.cancel()
             return got
-        }
-        do { try await file.lookAhead(in: pieces, by: readChunk) } catch {
+        } catch {
             file.cancel()
             throw error
         }
-        state.withLock { [file] in $0.reading.keep(file) }?.cancel()
-        return got
+    }
+
+    /// Opens a file and reads its first chunk, together with those behind it.
+    private func readFirst(_ file: inout OpenRead, at offset: Int64, into piece: Piece, _ ahead: Int) async throws -> Int {
+        let opened = file.file
+        _ = try await run(opened.key) { [self] connection, _ in try await handle(of: opened, on: connection) }
+        let first = Task { try await readChunk(opened, at: offset, into: piece, count: ChunkLayout.chunkByteCount) }
+        return try await withTaskCancellationHandler {
+            try await file.lookAhead(ahead, in: pieces, by: readChunk)
+            return try await first.value
+        } onCancel: {
+            first.cancel()
+        }
     }
 
     /// Reads of an open file over whichever connection has the least to do.
     @Sendable private func readChunk(_ file: OpenFile, at offset: Int64, into piece: Piece, count: Int) async throws -> Int {
         try await run(file.key) { [self] connection, _ in
-            let handle: SFTPHandle
-            if let known = file.handle(on: connection) {
-                handle = known
-            } else {
-                let size: Int64?
-                (handle, size) = try await open(file.path, file.key, on: connection)
-                file.add(handle, size: size, on: connection)
-            }
+            let handle = try await handle(of: file, on: connection)
             switch try await connection.readFully(handle, at: offset, into: piece, 0..<count) {
             case .success(let got): return got
             case .failure(let refused): throw failure(refused.status, "cannot read", file.key)
             }
         }
+    }
+
+    private func handle(of file: OpenFile, on connection: SFTPConnection) async throws -> SFTPHandle {
+        if let known = file.handle(on: connection) { return known }
+        let (handle, size) = try await open(file.path, file.key, on: connection)
+        file.add(handle, size: size, on: connection)
+        return handle
     }
 
     /// Opens a file for reading if it is a regular one; its handle and its size.

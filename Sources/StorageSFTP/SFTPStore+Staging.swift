@@ -7,6 +7,7 @@ extension SFTPStore {
         guard !resources.isEmpty else { return [] }
         return try await run { [self] connection, _ in
             let traits = try await triedTraits(on: connection)
+            beginMark()
             _ = try await stagedFiles(on: connection)
             do {
                 try await takeRoom(for: resources.reduce(0) { $0 + Int64($1.range.count) }, resources[0].key, on: connection)
@@ -89,6 +90,11 @@ extension SFTPStore {
                     name: names[index], size: Int64(resource.range.count), modified: resource.modified, isSynced: isSynced)
             }
         }
+        let kept = resources.indices.filter { refused[$0] == nil }.map { index in
+            let file = StagedFile(name: names[index], modified: resources[index].modified)
+            return Publication(key: resources[index].key, file: file)
+        }
+        beginTimes(of: kept)
         for (index, resource) in resources.enumerated() {
             guard let reply = refused[index] else {
                 outcomes.append(nil)
@@ -111,7 +117,12 @@ extension SFTPStore {
     func stagedFiles(
         on connection: SFTPConnection, again: Bool = false, other: (String) -> Void = { _ in }
     ) async throws -> [ResourceKey: StagedFile] {
-        if !again, let known = state.withLock({ $0.staged }) { return known }
+        let known = state.withLock { state in
+            // Nobody staged anything yet in a folder that this object has just made.
+            if state.staged == nil, state.made.contains(Layout.uploads) { state.staged = [:] }
+            return state.staged
+        }
+        if !again, let known { return known }
         var found: [ResourceKey: [String]] = [:]
         _ = try await visitNames(in: Layout.uploads, on: connection) { name in
             let text = String(decoding: name.name, as: UTF8.self)

@@ -50,6 +50,8 @@ extension SFTPStore {
     }
 
     private func loadTimes(of buckets: Set<UInt8>, on connection: SFTPConnection) async throws {
+        // Nobody but a writer of states puts anything into a folder that we have just made.
+        state.withLock { if $0.times.there == nil, $0.made.contains(Layout.times) { $0.times.there = [] } }
         if state.withLock({ $0.times.there }) == nil {
             var there: Set<UInt8> = []
             do {
@@ -76,6 +78,27 @@ extension SFTPStore {
             let found = times
             state.withLock { $0.times.buckets[bucket] = found }
         }
+    }
+
+    /// Begins to write down times while more is staged: what is written needs no waiting for when the names are given.
+    func beginTimes(of staged: [Publication]) {
+        let states = staged.filter { $0.key.kind == .state }
+        guard !states.isEmpty else { return }
+        state.withLock { state in
+            let before = state.beside.keepingTimes
+            // One after the other: a bucket's times are one document.
+            state.beside.keepingTimes = Task { [self] in
+                _ = try? await before?.value
+                try await run { [self] connection, _ in try await keepTimes(of: states, on: connection) }
+            }
+        }
+    }
+
+    /// They are written down when this returns.
+    func finishTimes(of wanted: [Publication], on connection: SFTPConnection) async throws {
+        guard wanted.contains(where: { $0.key.kind == .state }) else { return }
+        if let keeping = state.withLock({ $0.beside.keepingTimes }) { _ = try? await keeping.value }
+        try await keepTimes(of: wanted, on: connection)
     }
 
     /// Writes down the times of states that are about to be published, where seconds do not say all.

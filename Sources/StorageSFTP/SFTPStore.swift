@@ -62,9 +62,14 @@ struct SFTPState {
     /// What lies in `.sealift/uploads`, once it was listed.
     var staged: [ResourceKey: StagedFile]?
     var unsynced = UnsyncedNames()
+    var openFolders: [OpenFolder] = []
     /// Folders below the root that were made or found by this object, and whether all of a store's are among them.
     var folders: Set<String> = []
+    /// Those that were made by this object, and so were empty then.
+    var made: Set<String> = []
     var isPrepared = false
+    /// What is done beside the run, and waited for before anything leans on it.
+    var beside = BesideTheRun()
     var room = KnownRoom()
     var times = KnownTimes()
     var reading = OpenReads()
@@ -75,6 +80,13 @@ struct SFTPState {
         counter += 1
         return counter
     }
+}
+
+/// A folder that names were just given in.
+struct OpenFolder: Sendable {
+    var name: String
+    var handle: SFTPHandle
+    var connection: SFTPConnection
 }
 
 /// What is staged for one key.

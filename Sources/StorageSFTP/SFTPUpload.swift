@@ -260,6 +260,7 @@ extension SFTPStore {
         guard size > 0 else { throw failure(.usage, "cannot write", key, "an upload has at least one byte") }
         return try await run(key) { [self] connection, _ in
             _ = try await triedTraits(on: connection)
+            beginMark()
             let left = try await stagedFiles(on: connection)[key]
             if let left, try await isOurs(left, key, on: connection) {
                 return SFTPUpload(store: self, key: key, size: size, modified: modified, name: left.name, isContinued: true)

@@ -3,8 +3,8 @@
 /// It begins at what a 20 ms, 1 Gbit/s link holds, and grows while more comes back in a window's time than before, so that a longer or faster
 /// link fills up; beyond ``byteCountMax`` the caller's own memory is the bound.
 struct SFTPWindow {
-    /// 20 ms at 1 Gbit/s are 2.4 MB.
-    static let byteCountStart = 2 << 20
+    /// 20 ms at 1 Gbit/s are 2.4 MB; with as much again for what the server has not answered yet.
+    static let byteCountStart = 4 << 20
     /// OpenSSH takes 2 MiB of a channel before it wants them read; more only helps with several connections, and never beyond all pieces.
     static let byteCountMax = 16 << 20
 
