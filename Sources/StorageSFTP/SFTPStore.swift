@@ -15,6 +15,8 @@ public final class SFTPStore: Store {
     let address: SFTPAddress
     let link: SFTPLink
     let state = Mutex(SFTPState())
+    /// Hashes there; nil unless that was asked for.
+    let hashing: RemoteHashing?
     /// For chunks that are read before they are asked for: enough for each file that may be open, so that none waits for another's.
     let pieces = PiecePool(capacity: OpenReads.countMax * (OpenRead.aheadMax + 1))
     /// Part of every name that this object gives to files of its own.
@@ -28,14 +30,22 @@ public final class SFTPStore: Store {
     ///   - address: nothing is looked at or made yet.
     ///   - place: how messages name it; by default the address.
     ///   - transport: what carries the bytes.
-    public init(_ address: SFTPAddress, place: String? = nil, transport: SFTPTransport, patience: SFTPPatience = SFTPPatience()) {
+    ///   - hashing: runs ``hashingWords`` at the other end, so that ``attestedDigests(of:)`` has something to say; nil for nothing.
+    public init(
+        _ address: SFTPAddress, place: String? = nil, transport: SFTPTransport, patience: SFTPPatience = SFTPPatience(),
+        hashing: SSHCommand? = nil
+    ) {
         self.address = address
         self.place = place ?? address.text
+        self.hashing = hashing.map { [place = self.place] in RemoteHashing($0, place: place) }
         link = SFTPLink(
             transport, place: self.place, patience: patience, connectionsMax: address.connectionsMax ?? Self.connectionsStandard)
         var generator = SystemRandomNumberGenerator()
         nonce = hexText(withUnsafeBytes(of: generator.next()) { Array($0) })
     }
+
+    /// What an account's shell is given to hash files: it reads their names, each with a NUL behind it.
+    public static let hashingWords = RemoteHashing.words
 
     /// What was found out when the folder was prepared for writing; before, what the server's greeting promises.
     public var capabilities: StoreCapabilities {

@@ -12,22 +12,22 @@ public struct SSHCommand: Sendable, Equatable {
     /// - Parameters:
     ///   - program: by default `ssh` of PATH.
     ///   - isBatch: whether there is no terminal to ask at.
-    public init(to address: SFTPAddress, program: String = "ssh", isBatch: Bool) {
+    ///   - running: what the account's shell is given in place of SFTP; nothing that came from anywhere may be part of it.
+    public init(to address: SFTPAddress, program: String = "ssh", isBatch: Bool, running words: StaticString? = nil) {
         self.program = program
         self.isBatch = isBatch
-        var words: [String] = []
-        // Nothing of this machine is lent to the host, and nothing of the configuration runs there instead of the subsystem.
+        // Nothing of this machine is lent to the host, and nothing of the configuration runs there instead of what is asked for.
         var options = [
             "ForwardAgent=no", "ForwardX11=no", "ClearAllForwardings=yes", "PermitLocalCommand=no", "RemoteCommand=none",
             "RequestTTY=no",
         ]
         if isBatch { options.append("BatchMode=yes") }
         if address.ignoresHostKey { options += ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"] }
-        for option in options { words += ["-o", option] }
-        if let user = address.user { words += ["-l", user] }
-        if let port = address.port { words += ["-p", "\(port)"] }
-        if let identity = address.identity { words += ["-i", identity] }
-        arguments = words + ["-s", "--", address.host, "sftp"]
+        arguments = options.flatMap { ["-o", $0] }
+        if let user = address.user { arguments += ["-l", user] }
+        if let port = address.port { arguments += ["-p", "\(port)"] }
+        if let identity = address.identity { arguments += ["-i", identity] }
+        if let words { arguments += ["--", address.host, "\(words)"] } else { arguments += ["-s", "--", address.host, "sftp"] }
     }
 
     /// The same where nobody is to be asked anything.

@@ -8,7 +8,7 @@ enum Command: Sendable {
     case plan(source: String, target: String, lock: ResourceLock?, output: String?, json: Bool)
     case apply(plan: String, json: Bool)
     case inspect(location: String, json: Bool)
-    case verify(location: String, against: String?, believesPlace: Bool, json: Bool)
+    case verify(location: String, against: String?, belief: Belief, json: Bool)
     case repair(location: String, donor: String, json: Bool)
     /// Uploads of at least so many seconds.
     case cleanup(location: String, seconds: Int64, isRehearsal: Bool, json: Bool)
@@ -39,6 +39,15 @@ enum PointsQuery: Sendable, Equatable {
     case difference(from: String, to: String)
 }
 
+/// What a place says of its bytes that is taken for reading them.
+enum Belief: Sendable, Equatable {
+    case none
+    /// What a server keeps beside what it stores.
+    case checksums
+    /// What a program says that runs there.
+    case hashesThere
+}
+
 enum HelpTopic: Sendable, Equatable {
     case overview
     case exitCodes
@@ -62,7 +71,8 @@ extension Command {
         case .inspect: self = .inspect(location: operands[0], json: json)
         case .verify:
             self = .verify(
-                location: operands[0], against: words["against"], believesPlace: words.has("server-checksums"), json: json)
+                location: operands[0], against: words["against"],
+                belief: words.has("remote-hash") ? .hashesThere : words.has("server-checksums") ? .checksums : .none, json: json)
         case .repair: self = .repair(location: operands[0], donor: words["from"] ?? "", json: json)
         case .cleanup:
             guard let seconds = Self.seconds(words["uploads-older-than"] ?? "") else {

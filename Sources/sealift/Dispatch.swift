@@ -59,8 +59,8 @@ struct Dispatch: Sendable {
                 target: try await target(header.target, places, &warnings)
             ).run()
         case .inspect(let text, _): return try await inspect(text, places, &warnings)
-        case .verify(let text, let against, let believesPlace, _):
-            return try await verify(text, against, believesPlace, places, &warnings)
+        case .verify(let text, let against, let belief, _):
+            return try await verify(text, against, belief, places, &warnings)
         case .cleanup(let text, let seconds, let isRehearsal, _):
             return try await CleanupCommand(
                 context: context, store: try await target(text, places, &warnings), seconds: seconds, isRehearsal: isRehearsal
@@ -76,8 +76,10 @@ struct Dispatch: Sendable {
     }
 
     /// What is read.
-    private func source(_ text: String, _ places: Places, _ warnings: inout [String]) async throws -> any Store {
-        let store = try await places.store(text, warnings: &warnings)
+    private func source(
+        _ text: String, _ places: Places, hashes: Bool = false, _ warnings: inout [String]
+    ) async throws -> any Store {
+        let store = try await places.store(text, hashes: hashes, warnings: &warnings)
         context.notes.note(source: store.place)
         return store
     }
@@ -96,7 +98,7 @@ struct Dispatch: Sendable {
     }
 
     private func verify(
-        _ text: String, _ against: String?, _ believesPlace: Bool, _ places: Places, _ warnings: inout [String]
+        _ text: String, _ against: String?, _ belief: Belief, _ places: Places, _ warnings: inout [String]
     ) async throws -> CommandResult {
         let location = try places.resolve(text, warnings: &warnings)
         if location.scheme == .ptar {
@@ -109,7 +111,8 @@ struct Dispatch: Sendable {
         var other: (any StoreReader)?
         if let against { other = try await places.store(against, warnings: &warnings) }
         return try await VerifyCommand(
-            context: context, store: try await source(text, places, &warnings), other: other, believesPlace: believesPlace
+            context: context, store: try await source(text, places, hashes: belief == .hashesThere, &warnings), other: other,
+            belief: belief
         ).run()
     }
 

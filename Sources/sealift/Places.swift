@@ -41,15 +41,21 @@ struct Places: Sendable {
 
     /// A store that can be read and written.
     ///
+    /// - Parameter hashes: what lies there may be hashed there.
     /// - Throws: `.usage` for a single-file archive.
-    func store(_ text: String, warnings: inout [String]) async throws -> any Store {
+    func store(_ text: String, hashes: Bool = false, warnings: inout [String]) async throws -> any Store {
         let found = try locate(text, warnings: &warnings)
+        guard !hashes || found.location.scheme == .sftp else {
+            throw Failure(
+                .usage, "cannot use --remote-hash", place: found.location.printable, reason: "it is no SFTP location",
+                advice: found.location.scheme == .s3 ? "For a bucket there is --server-checksums." : "")
+        }
         switch found.location.scheme {
         case .folder: return LocalStore(path: LocalStore.canonicalPath(found.location.path), pool: pool)
         case .s3: return try await S3Opening(found, variables: ProcessInfo.processInfo.environment).store(catalog: catalog)
         case .sftp:
             guard let address = found.location.sftp else { preconditionFailure("an sftp location has an address") }
-            return try sftp(try options.over(address), warnings: &warnings)
+            return try sftp(try options.over(address), hashes, warnings: &warnings)
         case .ptar:
             throw Failure(
                 .usage, "cannot use", place: found.location.printable,
@@ -59,12 +65,13 @@ struct Places: Sendable {
     }
 
     /// A folder on an SFTP server: prompts at a terminal, none without.
-    private func sftp(_ address: SFTPAddress, warnings: inout [String]) throws -> any Store {
+    private func sftp(_ address: SFTPAddress, _ hashes: Bool, warnings: inout [String]) throws -> any Store {
         if address.ignoresHostKey {
             warnings.append(
                 "\(address.text): INSECURE: insecure_ignore_host_key is set, so whoever answers is believed to be the host")
         }
         let isBatch = isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0
-        return try SFTPOpening(address, variables: ProcessInfo.processInfo.environment).store(isBatch: isBatch)
+        return try SFTPOpening(address, variables: ProcessInfo.processInfo.environment).store(
+            isBatch: isBatch, hashes: hashes)
     }
 }

@@ -15,14 +15,25 @@ struct SFTPOpening {
         self.variables = variables
     }
 
-    /// - Parameter isBatch: nobody is there to be asked.
+    /// - Parameters:
+    ///   - isBatch: nobody is there to be asked.
+    ///   - hashes: files may be hashed there.
     /// - Throws: `.usage`.
-    func store(isBatch: Bool) throws(Failure) -> any Store {
+    func store(isBatch: Bool, hashes: Bool = false) throws(Failure) -> any Store {
         let transport = try transport(isBatch: isBatch)
+        var hashing: SSHCommand?
+        if hashes {
+            guard case .command(let command) = transport else {
+                throw Failure(
+                    .usage, "cannot use --remote-hash", place: address.text, reason: "only ssh runs a program there, not libssh2",
+                    advice: "Install the OpenSSH client, or leave --remote-hash out.")
+            }
+            hashing = SSHCommand(to: address, program: command.program, isBatch: isBatch, running: SFTPStore.hashingWords)
+        }
         // A person may be asked something by ssh; the library asks nobody.
         var patience = SFTPPatience(connecting: 60)
         if case .command = transport, !isBatch { patience.connecting = nil }
-        return SFTPStore(address, transport: transport, patience: patience)
+        return SFTPStore(address, transport: transport, patience: patience, hashing: hashing)
     }
 
     func transport(isBatch: Bool) throws(Failure) -> SFTPTransport {

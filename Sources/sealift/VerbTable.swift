@@ -154,6 +154,9 @@ extension VerbShape {
                 OptionShape(
                     name: "server-checksums",
                     help: "do not read what a server attests, if it was seen to compute checksums; counted apart"),
+                OptionShape(
+                    name: "remote-hash",
+                    help: "run sha256sum at an SFTP location and read only what it does not confirm; counted apart"),
                 connections, option, json,
             ],
             codes: ExitCode.allCases.filter { ![.incomplete, .cannotWrite].contains($0) }),

@@ -8,11 +8,11 @@ struct VerifyCommand {
     let context: RunContext
     let store: any StoreReader
     let other: (any StoreReader)?
-    let believesPlace: Bool
+    let belief: Belief
 
     func run() async throws -> CommandResult {
         let report = try await VerifyRun(
-            of: store, against: other, believesPlace: believesPlace, environment: context.environment
+            of: store, against: other, believesPlace: belief != .none, environment: context.environment
         ).run()
         let comparison = report.comparison
         return CommandResult(
@@ -44,7 +44,7 @@ struct VerifyCommand {
         let total = report.checkedCount + report.unknown
         var summary = "\(report.location): \(counted(total, "resource")) read, \(byteText(report.bytesRead))"
         summary += "; \(report.damagedCount) damaged, \(report.lostCount) lost"
-        if believesPlace { summary += "; \(report.attested.resources) not read but attested by the server" }
+        if belief != .none { summary += "; \(report.attested.resources) not read but attested by the server" }
         if !report.forbidden.isEmpty { summary += "; \(report.forbidden.count) could not be read" }
         if !report.folders.isEmpty { summary += "; \(counted(report.folders.count, "folder")) could not be listed" }
         if report.unknown > 0 { summary += "; \(report.unknown) without a digest to compare with" }
@@ -57,7 +57,7 @@ struct VerifyCommand {
 
     private func warnings(_ report: VerifyReport) -> [Notice] {
         var warnings: [String] = []
-        if believesPlace, report.attested.isEmpty {
+        if belief == .checksums, report.attested.isEmpty {
             warnings.append(
                 "the server attests nothing that can be believed: a sync from this machine finds out whether it computes checksums"
             )

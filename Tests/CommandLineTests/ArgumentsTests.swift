@@ -55,7 +55,7 @@ private func reason(_ line: String) -> String? { reason(line.split(separator: " 
         #expect(try described("inspect --json ptar:/a") == "inspect(location: \"ptar:/a\", json: true)")
         #expect(
             try described("verify A --against B")
-                == "verify(location: \"A\", against: Optional(\"B\"), believesPlace: false, json: false)")
+                == "verify(location: \"A\", against: Optional(\"B\"), belief: sealift.Belief.none, json: false)")
         #expect(try described("repair A --from B") == "repair(location: \"A\", donor: \"B\", json: false)")
         #expect(try described("points") == "points(sealift.PointsQuery.list(location: nil), json: false)")
         #expect(

@@ -105,7 +105,7 @@ import Testing
         )
         #expect(
             HelpText.usage(of: .verify)
-                == "sealift verify LOCATION [--against LOCATION] [--server-checksums] [--connections N] [--option NAME=VALUE …] [--json]"
+                == "sealift verify LOCATION [--against LOCATION] [--server-checksums] [--remote-hash] [--connections N] [--option NAME=VALUE …] [--json]"
         )
         #expect(
             HelpText.usage(of: .repair)

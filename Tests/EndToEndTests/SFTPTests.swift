@@ -74,6 +74,29 @@ struct SFTPTests {
         #expect(kept.contains(bytes))
     }
 
+    @Test("Where there is a shell, digests travel instead of bytes, and what they do not confirm is read")
+    func remoteHash() async throws {
+        let script = "#!/bin/sh\nfor last; do :; done\n[ \"$last\" = sftp ] && exec \(sftpServer)\nexec /bin/sh -c \"$last\"\n"
+        try place.folder.put("ssh", Array(script.utf8))
+        let source = try await RealStores.unpack("written-by-1.0.6", at: "source", in: place)
+        let count = try RealStores.facts("written-by-1.0.6").resources.count - 1
+        try await sealift("sync", source, remote("one"))
+        let good = try await place.json("verify", remote("one"), "--remote-hash", variables: variables)
+        #expect(good["attested"]?["resources"] == .number(Double(count)), "all but CONFIG: \(good)")
+        #expect(good["damaged"] == .array([]) && good["complete"] == .boolean(true))
+        let victim = try #require(place.paths("packfiles", in: "one").first)
+        var bytes = try #require(place.folder.contents(of: "one/\(victim)"))
+        bytes[bytes.count / 2] ^= 0x40
+        try place.folder.put("one/\(victim)", bytes)
+        let bad = try await sealift("verify", remote("one"), "--remote-hash", expect: 65)
+        #expect(bad.err.contains("found damage in"), "\(bad.err)")
+        let folder = try await sealift("verify", source, "--remote-hash", expect: 64)
+        #expect(folder.err.contains("no SFTP location"), "\(folder.err)")
+        let library = try await sealift(
+            "verify", remote("one"), "--remote-hash", "--option", "transport=libssh2", expect: 64)
+        #expect(library.err.contains("only ssh runs a program there"), "\(library.err)")
+    }
+
     @Test("A run that is killed again and again comes to its end, and no moment shows a state before its packfiles")
     func kills() async throws {
         let source = try await RealStores.unpack("written-by-1.0.6", at: "source", in: place)
