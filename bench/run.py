@@ -439,8 +439,13 @@ def main():
         json.dump(result, out, indent=2, ensure_ascii=False)
         out.write("\n")
     if args.markdown:
+        behind = ""
+        with contextlib.suppress(FileNotFoundError), open(args.markdown) as page:
+            old = page.read()
+            at = old.find("\n## ")  # sections of the other benchmarks
+            behind = old[at:] if at >= 0 else ""
         with open(args.markdown, "w") as out:
-            out.write(markdown(result))
+            out.write(markdown(result) + behind)
     print(plain(result["rows"]))
     for text in result["notes"]:
         print("note: " + text)

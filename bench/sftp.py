@@ -5,17 +5,60 @@ Starts an sshd of its own on loopback, with keys and a configuration in a scratc
 1 Gbit/s in front of it (bench/link.py). Everybody logs in with the same key and aes128-gcm. The table is that of bench/run.py; rows are
 judged with everything synced, and the figures without are beside: an sshd that offers no fsync, rsync and sftp without theirs.
 
-Rows: put, get, put20, get20, list20, small, small20, noop. Standard library only.
+Rows: put, get, put20, get20, list20, small, small20, noop. Several runs can make up one table: --add keeps the rows that the JSON file has
+already, and --markdown writes all of them into a page's section. Standard library only.
 """
 import argparse, datetime, getpass, json, os, shutil, signal, socket, subprocess, sys, tempfile, time
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from run import Bench, Contender, GIB, Judgement, MIB, machine, makestore, plain  # noqa: E402
+from run import Bench, Contender, GIB, Judgement, MIB, machine, makestore, plain, table  # noqa: E402
 
 ROUND_TRIP, RATE = 20, 125_000_000  # milliseconds; 1 Gbit/s in bytes
 ROWS = ("put", "get", "put20", "get20", "list20", "small", "small20", "noop")
+
+
+PEAKS = "peak memory of all rows"
+HEADING = "## SFTP"
+
+
+def added(old, new):
+    """Rows of an earlier run, those that were measured again replaced; the peak is that of both."""
+    titles = {row["work"] for row in new}
+    peaks = [row for row in old + new if row["work"] == PEAKS]
+    rows = [row for row in old if row["work"] not in titles | {PEAKS}] + [row for row in new if row["work"] != PEAKS]
+    return rows + [max(peaks, key=lambda row: row["contenders"][0]["peak_memory_bytes"] or 0)] if peaks else rows
+
+
+def section(result):
+    m = result["machine"]
+    lines = list(table(result["rows"]))
+    out = [HEADING, "",
+           "Written by `make bench-sftp BENCH='--markdown docs/performance.md'`: an sshd of its own on loopback, and in front of it a line of"
+           f" {result['link']['round_trip_ms']} ms there and back and {result['link']['bytes_per_second'] * 8 // 10**9} Gbit/s (bench/link.py, on the same two cores as everybody"
+           " else). Login and all is in each figure.", "",
+           f"Measured on {result['date']}, {result['rounds']} round{'s' if result['rounds'] > 1 else ''}, caches warm: {m['cpu']}, {m['cores']} cores, {m['file_system']},"
+           f" Linux {m['kernel']}, {m['system']}. Peers: {', '.join(m['peers']) or 'none'}.", "",
+           "| " + " | ".join(lines[0]) + " |", "|" + "---|" * len(lines[0])]
+    out += ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines[1:]]
+    if result["notes"]:
+        out += ["", "Notes of the run:", ""] + [f"- {n}" for n in result["notes"]]
+    return "\n".join(out) + "\n"
+
+
+def replace_section(path, text):
+    """Puts the table in place of the page's old one; what is written behind `### ` in that section stays."""
+    with open(path) as page:
+        old = page.read()
+    begin = old.find(HEADING + "\n")
+    if begin < 0:
+        before, behind = old.rstrip("\n") + "\n\n", ""
+    else:
+        ends = [at for at in (old.find("\n## ", begin + 1), old.find("\n### ", begin + 1)) if at >= 0]
+        before, behind = old[:begin], old[min(ends):] if ends else ""
+    with open(path, "w") as page:
+        page.write(before + text + behind)
 
 
 def free_port():
@@ -104,9 +147,11 @@ class SFTPBench(Bench):
 
     def sftp(self, upward, link, synced):
         """`-f` syncs each file, uploads only where the server can."""
-        verb = f"{'put' if upward else 'get'} -Rp{'f' if synced else ''} {{source}} {{target}}"
+        # Over a long line the large file alone: it makes folders one by one, and a store has 512.
+        source = "{source}/packfiles/*/*" if link else "{source}"
+        verb = f"{'put' if upward else 'get'} -{'' if link else 'R'}p{'f' if synced else ''} {source} {{target}}"
         port = self.server.ports["synced" + link]
-        script = f'printf "%s\\n" "{verb}" | sftp -q -B 261120 -R 64 -S {self.server.path("ssh")} -P {port} -b - 127.0.0.1'
+        script = ("mkdir -p {target} && " if link else "") + f'printf "%s\\n" "{verb}" | sftp -q -B 261120 -R 64 -S {self.server.path("ssh")} -P {port} -b - 127.0.0.1'
         return self.peer("sftp -f" if synced else "sftp", ["sh", "-c", script], tool="sftp")
 
     def rsync(self, upward, link, synced):
@@ -126,9 +171,10 @@ class SFTPBench(Bench):
 
     # ---- rows ----------------------------------------------------------------------------------------------------------------
 
-    def transfer(self, row, title, source, upward, link, judge, contents=True):
+    def transfer(self, row, title, source, upward, link, judge, contents=True, tools=None):
         """First copies: peers with and without syncing, Sealift likewise."""
-        contenders = [tool(upward, link, synced) for synced in (True, False) for tool in (self.sftp, self.rsync, self.rclone)]
+        tools = tools or (self.sftp, self.rsync, self.rclone)
+        contenders = [tool(upward, link, synced) for synced in (True, False) for tool in tools if not (link and tool != self.rsync and not synced)]
         contenders += [self.ours("sealift none", upward, link, "--verify", "none"), self.ours("sealift", upward, link)]
         if upward:
             contenders.append(self.ours("sealift none, unsynced", upward, link, "--verify", "none", synced=False))
@@ -140,7 +186,7 @@ class SFTPBench(Bench):
     @staticmethod
     def best(medians, synced):
         """The name of the fastest peer; None without any."""
-        names = [n for n in medians if not n.startswith("sealift") and (n in ("sftp -f", "rsync --fsync", "rclone + sync")) == synced]
+        names = [n for n in medians if n in ("sftp -f", "rsync --fsync", "rclone + sync", "sftp", "rsync", "rclone") and (" " in n) == synced]
         return min(names, key=medians.get, default="")
 
     def against_best(self, factor):
@@ -153,7 +199,8 @@ class SFTPBench(Bench):
 
     def against_link(self, byte_count):
         def judge(medians):
-            yield from self.against_best(1.2)(medians)
+            for peer in ("rclone + sync", "sftp -f"):
+                yield Judgement(f"≥ 1.2 × {peer}", "sealift none", peer, 1 / 1.2)
             medians["0.9 of the link"] = byte_count / RATE / 0.9
             yield Judgement("≥ 0.9 of the link", "sealift none", "0.9 of the link", 1)
         return judge
@@ -180,12 +227,13 @@ class SFTPBench(Bench):
             if row not in wanted:
                 continue
 
-            def judge(medians):
+            def judge(medians, link=link):
                 for synced, mine in ((True, "sealift none"), (False, "sealift none, unsynced")):
                     suffix = "synced" if synced else "nothing synced"
-                    yield Judgement(f"≥ 1.5 × rclone, {suffix}", mine, "rclone + sync" if synced else "rclone", 1 / 1.5)
+                    if synced or not link:
+                        yield Judgement(f"≥ 1.5 × rclone, {suffix}", mine, "rclone + sync" if synced else "rclone", 1 / 1.5)
                     yield Judgement(f"≥ 1.0 × rsync, {suffix}", mine, "rsync --fsync" if synced else "rsync", 1.0)
-            self.transfer("small", f"put {count} × 4 KiB, {'20 ms' if link else 'loopback'}", source, True, link, judge)
+            self.transfer("small", f"put {count} × 4 KiB, {'20 ms' if link else 'loopback'}", source, True, link, judge, tools=(self.rsync, self.rclone))
 
     def many(self, wanted):
         """A listing and a run with nothing to do, of one store."""
@@ -222,7 +270,7 @@ class SFTPBench(Bench):
                         group(wanted)
                 finally:
                     shutil.rmtree(self.path(name), ignore_errors=True)
-        self.memory("peak memory of all rows", self.peaks, 64)
+        self.memory(PEAKS, self.peaks, 64)
 
 
 def main():
@@ -233,6 +281,8 @@ def main():
     parser.add_argument("--rows", default="", help="of " + ",".join(ROWS))
     parser.add_argument("--scratch", help="a folder on the disk to measure (default: the temporary directory)")
     parser.add_argument("--json", default="bench/results-sftp.json", help="where the figures go")
+    parser.add_argument("--add", action="store_true", help="keep the other rows that are in that file")
+    parser.add_argument("--markdown", help="also write the section of this page")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     args.cache = "warm"
@@ -254,6 +304,13 @@ def main():
         if bench:
             bench.server.stop()
         shutil.rmtree(scratch, ignore_errors=True)
+    if args.add and os.path.exists(args.json):
+        with open(args.json) as earlier:
+            before = json.load(earlier)
+        result["rows"], result["notes"] = added(before["rows"], result["rows"]), before["notes"] + result["notes"]
+        result["rounds"] = min(result["rounds"], before["rounds"])
+    if args.markdown:
+        replace_section(args.markdown, section(result))
     with open(args.json, "w") as out:
         json.dump(result, out, indent=2, ensure_ascii=False)
         out.write("\n")
