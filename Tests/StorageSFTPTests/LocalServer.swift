@@ -69,7 +69,10 @@ struct LocalServer: StorePlace {
             .compactMap { contents(of: ".sealift/quarantine/\($0)") }
     }
 
-    func stagedCount() -> Int { outer.names(in: "\(name)/.sealift/uploads").count }
+    /// Staged resources; documents are on their way there too, beside the work.
+    func stagedCount() -> Int {
+        outer.names(in: "\(name)/.sealift/uploads").count { $0.hasPrefix("packfile-") || $0.hasPrefix("state-") }
+    }
 }
 
 extension Trait where Self == ConditionTrait {
