@@ -71,7 +71,7 @@ struct LocalServer: StorePlace {
 
     /// Staged resources; documents are on their way there too, beside the work.
     func stagedCount() -> Int {
-        outer.names(in: "\(name)/.sealift/uploads").count { $0.hasPrefix("packfile-") || $0.hasPrefix("state-") }
+        outer.names(in: "\(name)/.sealift/uploads").count { ["packfile-", "state-", "config-"].contains(where: $0.hasPrefix) }
     }
 }
 
