@@ -22,7 +22,8 @@ extension TargetLane {
     /// Makes the point, or finds that the last one says the same; confirms what was published until then.
     func makePoint(cut: SourceCut, moment: Timestamp) async throws {
         let last = try await lastPoint()
-        if plan.isUnchanged, report.copied == Tally(), let last {
+        // Another machine may have made one from another source meanwhile.
+        if plan.isUnchanged, report.copied == Tally(), let last, last.point.namesDigest == cut.names {
             return try await keep(last)
         }
         let sealed = try await seal(cut)
@@ -200,7 +201,8 @@ extension TargetLane {
         guard sealed.missing.isEmpty else { return nil }
         let tally = sealed.tally
         return ReplicaSummary(
-            sourceNames: cut.names, targetNames: try namesNow(cut), packfiles: Int64(tally.packfiles),
+            sourceNames: cut.names, targetNames: plan.isUnchanged ? plan.targetNames : try namesNow(cut),
+            packfiles: Int64(tally.packfiles),
             states: Int64(tally.states), bytes: tally.bytes, unproven: Int64(report.unproven),
             targetOnlyPackfiles: Int64(plan.targetOnly.packfiles), targetOnlyBytes: plan.targetOnly.bytes,
             lastPoint: report.recoveryPoint)

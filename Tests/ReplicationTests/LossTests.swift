@@ -257,4 +257,19 @@ import Testing
         #expect(ids.count == 4)
         #expect(try await machine.verify(target).isGood)
     }
+
+    /// Another machine made a point of a larger source meanwhile: it says nothing of the smaller one, for which nothing has changed.
+    @Test func anotherMachinesPointIsNotThatOfAnUnchangedSource() async throws {
+        let small = try MemoryStore(Self.store, place: "small")
+        let packfile = try #require(Self.last(.packfile).first)
+        small.withContent { $0.published[packfile] = nil }
+        for _ in 0..<2 { #expect(try await machine.sync(small, to: target).failure == nil) }
+        let others = try await Machine().sync(source, to: target)
+        #expect(others.failure == nil && others.madePoint)
+        let report = try await machine.sync(small, to: target)
+        #expect(report.failure == nil && report.madePoint && report.recoveryPoint != others.recoveryPoint)
+        #expect(try await machine.sync(small, to: target).madePoint == false)
+        #expect(try await machine.sync(small, to: MemoryStore(place: "third")).failure == nil)
+        #expect(try await machine.sync(source, to: target).failure == nil)
+    }
 }
