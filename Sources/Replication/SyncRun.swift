@@ -237,6 +237,10 @@ public struct SyncRun: Sendable {
                 indices.append(index)
             } catch let vanished as Vanished {
                 throw vanished
+            } catch let failure as Failure where failure.kind == .refused && failure.place == source.place {
+                // A ledger that was read just now says that the source lost something: that holds for every target.
+                for index in state.open { try state.fail(index, failure) }
+                return
             } catch { try state.fail(index, error) }
         }
         guard !lanes.isEmpty else { return }

@@ -272,4 +272,14 @@ import Testing
         #expect(try await machine.sync(small, to: MemoryStore(place: "third")).failure == nil)
         #expect(try await machine.sync(source, to: target).failure == nil)
     }
+
+    /// What one target's ledger tells of the source keeps the other targets of the call from a point of what is left, whichever comes first.
+    @Test(arguments: [true, false]) func aLedgerMeasuresTheSourceForAllTargets(_ isFirst: Bool) async throws {
+        let packfile = try #require(Self.last(.packfile).first)
+        remove(packfile)
+        let (stranger, other) = (try Machine(), MemoryStore(place: "other"))
+        let report = try await stranger.sync(source, isFirst ? [target, other] : [other, target])
+        for one in report.targets { #expect(one.failure?.kind == .refused && one.failure?.resources == [packfile]) }
+        #expect(other.withContent { $0.published.isEmpty })
+    }
 }
